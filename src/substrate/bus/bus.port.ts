@@ -1,0 +1,187 @@
+import type { Brand } from '../../rails/brand.js';
+import type { ProbityError } from '../../rails/errors/probity-error.js';
+import type { Transaction } from '../database/database.port.js';
+import type { Health } from '../health.js';
+
+/**
+ * The event bus: topics cut into partitions, each an append-only log. The words mean what they mean on Kafka, on every
+ * adapter: offsets rise within a partition and **may have gaps**, delivery is at least once, order holds per
+ * partition. Only committed records are ever seen. Nothing may count records by subtracting offsets.
+ */
+export type TopicName = Brand<string, 'TopicName'>;
+export type GroupName = Brand<string, 'GroupName'>;
+/** A whole number ≥ 0 within Number.MAX_SAFE_INTEGER (9·10^15: at a million records a second, 285 years). */
+export type Offset = Brand<number, 'Offset'>;
+
+export interface TopicSpec {
+  readonly topic: TopicName;
+  readonly partitions: number;
+  /** Largest value + key + headers of one record, in bytes. */
+  readonly recordBytesMax: number;
+  /** How long records are kept; null keeps them for ever. */
+  readonly retentionMs: number | null;
+}
+
+export interface TopicPartition {
+  readonly topic: TopicName;
+  readonly partition: number;
+}
+
+export interface OutgoingRecord {
+  /** What the partition was chosen by, kept with the record; the adapter does not choose partitions. */
+  readonly key: string | null;
+  readonly value: Uint8Array;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+export interface BusRecord extends OutgoingRecord {
+  readonly offset: Offset;
+  /** The bus's own clock at the append. Domain time stands in the envelope, never here. */
+  readonly appendedAtMs: number;
+}
+
+export interface PartitionAppend extends TopicPartition {
+  readonly records: readonly OutgoingRecord[];
+}
+
+/** Where a partition's part of an append stands: consecutive offsets from `firstOffset`, in the order given. */
+export interface Appended extends TopicPartition {
+  readonly firstOffset: Offset;
+  readonly count: number;
+}
+
+export interface ProducerOptions {
+  /** Who writes. A producer opened later under the same name fences this one, in whatever process it runs. */
+  readonly name: string;
+}
+
+/**
+ * A named writer. One `append` is one atomic, durable batch over all partitions that it names: it resolves when every
+ * record is committed; readers see all of it or nothing.
+ *
+ * Errors: BUS_RECORD_TOO_LARGE, BUS_TOPIC_UNKNOWN, BUS_UNAVAILABLE: nothing was appended. BUS_PRODUCER_FENCED:
+ * nothing was appended and nothing ever will be through this producer. BUS_APPEND_UNKNOWN: the answer was lost; this
+ * producer is finished; a new one of the same name settles the fate of the batch, and reading then tells it.
+ *
+ * Calls may overlap; the producer sends them one after the other, in order, and may coalesce what waits.
+ */
+export interface BusProducer {
+  readonly name: string;
+  append(batch: readonly PartitionAppend[]): Promise<readonly Appended[]>;
+  close(): Promise<void>;
+}
+
+export interface PartitionMarks extends TopicPartition {
+  /** Oldest offset that can still be read; equals highWater when the partition is empty. */
+  readonly lowWater: Offset;
+  /** The offset that the next committed record will have at the least. */
+  readonly highWater: Offset;
+}
+
+/** What is read of one partition. `nextOffset` is where to go on; it may lie past the last record (gaps). */
+export interface RecordBatch extends TopicPartition {
+  readonly records: readonly BusRecord[];
+  readonly nextOffset: Offset;
+  readonly highWater: Offset;
+}
+
+/** Offsets to begin at, one per partition. */
+export interface Position extends TopicPartition {
+  readonly offset: Offset;
+}
+
+/**
+ * Reads chosen partitions from chosen offsets, without a group: replay, tailing, reconciliation. Never skips:
+ * BUS_OUT_OF_RETENTION and BUS_POSITION_BEYOND_LOG say so instead.
+ */
+export interface BusReader {
+  /**
+   * Up to `recordsMax` records of whichever partitions have some, at most one batch per partition; waits up to
+   * `waitMs` for the first. Empty after that.
+   */
+  poll(options: { readonly recordsMax: number; readonly waitMs: number }): Promise<readonly RecordBatch[]>;
+  close(): Promise<void>;
+}
+
+/** How a handler learns that its partition was taken away while it worked. */
+export interface BatchControl {
+  /** Aborts when the partition is revoked, lost, or the consumer stops; what is not committed yet must be given up. */
+  readonly signal: AbortSignal;
+  /** Tells the group that a long batch is still alive. */
+  heartbeat(): Promise<void>;
+}
+
+export interface ConsumerOptions {
+  readonly group: GroupName;
+  readonly topics: readonly TopicName[];
+  /**
+   * Where to begin each assigned partition: the consumer's own store (law R5), asked at each assignment and again after
+   * each failed batch. The group's own idea of offsets is never used. A partition that the store does not name begins
+   * at `startWhenUnknown`.
+   */
+  readonly positions: (partitions: readonly TopicPartition[]) => Promise<readonly Position[]>;
+  readonly startWhenUnknown: 'low-water' | 'high-water';
+  readonly batchRecordsMax: number;
+  /**
+   * One batch of one partition in order; the next of this partition comes after it resolves. Different partitions may be
+   * handled side by side. When it rejects, the batch is delivered again after a back-off, from the store's position.
+   */
+  readonly onBatch: (batch: RecordBatch, control: BatchControl) => Promise<void>;
+  /** Awaited before the first batch of these partitions. */
+  readonly onAssigned?: (partitions: readonly TopicPartition[]) => Promise<void>;
+  /**
+   * Awaited, after the batches in flight have ended, before another member may get these partitions.
+   * `lost` means that the group has given them away already: write nothing any more.
+   */
+  readonly onRevoked?: (partitions: readonly TopicPartition[], how: 'released' | 'lost') => Promise<void>;
+  /** How long the group waits for a silent member before it gives its partitions away. */
+  readonly sessionTimeoutMs?: number;
+}
+
+export interface PartitionStatus extends TopicPartition {
+  readonly nextOffset: Offset;
+  readonly highWater: Offset;
+  /** highWater − nextOffset: an upper bound of the records still to come, since offsets may have gaps. */
+  readonly lagOffsets: number;
+  /** Set while the partition stands still: BUS_OUT_OF_RETENTION and its like stay until an operator acts. */
+  readonly halted?: ProbityError;
+}
+
+/** A member of a group. Within a group every partition has at most one member at a time. */
+export interface BusConsumer {
+  /** Resolves when the member has joined and knows its (possibly empty) assignment. */
+  start(): Promise<void>;
+  /** Ends the batches in flight, hands the partitions back, leaves the group. */
+  stop(): Promise<void>;
+  status(): Promise<readonly PartitionStatus[]>;
+}
+
+/** The optional ability of a bus whose log lives in the same database as the state. */
+export interface TransactionalAppend {
+  /**
+   * Appends as part of the caller's transaction: log and state commit together or not at all. Call it once per
+   * transaction, with all partitions; appenders of one partition wait for each other until commit.
+   */
+  appendWithin(transaction: Transaction, batch: readonly PartitionAppend[]): Promise<readonly Appended[]>;
+}
+
+export abstract class Bus {
+  /** `embedded` or `kafka`: for people and metrics; no unit decides by it. */
+  abstract readonly kind: string;
+  /** Present where log and database are one. */
+  abstract readonly transactional?: TransactionalAppend;
+
+  /** Makes the topics that are missing. @throws BUS_TOPIC_MISMATCH where one stands with other settings */
+  abstract ensureTopics(specs: readonly TopicSpec[]): Promise<void>;
+  abstract partitionsOf(topic: TopicName): Promise<number>;
+  abstract marks(topic: TopicName): Promise<readonly PartitionMarks[]>;
+  /** Retention by hand: records below `before` can no longer be read. */
+  abstract trim(position: Position): Promise<void>;
+
+  abstract openProducer(options: ProducerOptions): Promise<BusProducer>;
+  abstract openReader(positions: readonly Position[]): Promise<BusReader>;
+  abstract openConsumer(options: ConsumerOptions): BusConsumer;
+
+  abstract health(): Promise<Health>;
+  abstract close(): Promise<void>;
+}

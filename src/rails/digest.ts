@@ -1,11 +1,17 @@
 import { createHash } from 'node:crypto';
-import type { Brand } from './brand.js';
+import { type Brand } from './brand.js';
 import { ProbityError } from './errors/probity-error.js';
+import { brandedText } from './schema.js';
 
 /** The sha-256 of some bytes as 64 lower-case hex digits. Node's hash is a pure function: no I/O, no clock. */
 export type Digest = Brand<string, 'Digest'>;
 
 const HEX64 = /^[0-9a-f]{64}$/;
+
+export const DigestSchema = brandedText<Digest>({
+  pattern: '^[0-9a-f]{64}$',
+  description: 'sha-256 as 64 lower-case hex digits',
+});
 
 export function isDigest(value: unknown): value is Digest {
   return typeof value === 'string' && HEX64.test(value);

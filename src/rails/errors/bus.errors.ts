@@ -20,6 +20,12 @@ export const BUS_ERRORS = defineErrors({
     title: 'A newer producer of the same name has taken over.',
     remedy: 'Stop this instance: its successor is at work.',
   },
+  BUS_PRODUCER_CLOSED: {
+    status: 409,
+    retryable: false,
+    title: 'The producer is finished: it was closed, or the fate of an earlier append is unknown.',
+    remedy: 'Open a new producer of the same name; nothing of this call was appended.',
+  },
   BUS_TOPIC_UNKNOWN: {
     status: 404,
     retryable: false,

@@ -43,6 +43,31 @@ export const DATABASE_ERRORS = defineErrors({
     title: 'The database refused a row that breaks one of its constraints.',
     remedy: 'Correct the data; the constraint is named in the detail.',
   },
+  DATABASE_LOGIN_REFUSED: {
+    status: 503,
+    retryable: false,
+    title: 'The database does not let this program in: role, password or database is not known there.',
+    remedy:
+      'Check the database address and the role secret; after a change of the secret run `probity migrate` with the credentials of an administrator.',
+  },
+  DATABASE_FULL: {
+    status: 507,
+    retryable: true,
+    title: 'The database has no room left, and the transaction was rolled back.',
+    remedy: 'Free or add space on the disk of the database, then retry.',
+  },
+  DATABASE_DAMAGED: {
+    status: 500,
+    retryable: false,
+    title: 'The database found damaged data on its disk.',
+    remedy: 'Stop writing, keep the disk as evidence and restore from a copy.',
+  },
+  DATABASE_MIGRATION_INVALID: {
+    status: 500,
+    retryable: false,
+    title: 'A migration cannot be read or run, and nothing of it stands in the database.',
+    remedy: 'Correct the file at the place that the detail names.',
+  },
   DATABASE_STATEMENT_INVALID: {
     status: 500,
     retryable: false,

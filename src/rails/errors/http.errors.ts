@@ -43,10 +43,4 @@ export const HTTP_ERRORS = defineErrors({
     title: 'The request did not arrive in time.',
     remedy: 'Send the whole request without pauses.',
   },
-  HTTP_STOPPING: {
-    status: 503,
-    retryable: true,
-    title: 'This process is stopping and takes no new work.',
-    remedy: 'Retry: another instance will answer.',
-  },
 });

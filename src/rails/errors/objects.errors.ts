@@ -32,6 +32,18 @@ export const OBJECTS_ERRORS = defineErrors({
     title: 'The byte range does not lie within the object.',
     remedy: 'Ask for a range with 0 <= start < end <= size.',
   },
+  OBJECTS_TOO_LARGE: {
+    status: 413,
+    retryable: false,
+    title: 'The object is larger than the caller takes into memory.',
+    remedy: 'Open it as a stream, or allow more bytes.',
+  },
+  OBJECTS_FORBIDDEN: {
+    status: 403,
+    retryable: false,
+    title: 'The object store does not allow this process to do that.',
+    remedy: 'Check the credentials and rights that the wiring gives: the platform must be able to get, put and list.',
+  },
   OBJECTS_STORE_FULL: {
     status: 507,
     retryable: true,

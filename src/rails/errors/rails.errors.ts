@@ -20,12 +20,19 @@ export const RAILS_ERRORS = defineErrors({
     title: 'Two bases of different topics cannot be compared or joined.',
     remedy: 'Compare bases of the same topics only.',
   },
+  BASIS_REGRESSED: {
+    status: 409,
+    retryable: false,
+    title: 'A watermark would go back.',
+    remedy: 'Offsets are applied in order: load the stored basis again and go on from there.',
+  },
   GATE_NOT_PASSED: {
     status: 409,
     retryable: false,
-    title: 'The artifact may not be read: its gate receipt is missing, does not say PASS, or names other bytes.',
+    title:
+      'The artifact may not be read: its gate receipt is missing, is about another gate or scope, does not say PASS, or names other bytes.',
     remedy:
-      'Read artifacts only with a PASS receipt whose digest matches; see the detail for which of the three failed.',
+      'Read artifacts only with a PASS receipt of their own gate, scope and digest; the detail says which of them failed.',
   },
   MONEY_INVALID: {
     status: 400,

@@ -7,11 +7,24 @@ export const RPC_ERRORS = defineErrors({
     title: 'The call did not finish within its deadline.',
     remedy: 'Retry with a longer deadline; the callee may have done the work.',
   },
+  RPC_CANCELLED: {
+    // 499 is what proxies log for "client closed request": nobody is left to read it.
+    status: 499,
+    retryable: false,
+    title: 'The caller gave up before an answer came.',
+    remedy: 'Nothing is wrong here; the callee was told to stop and may have done the work.',
+  },
   RPC_UNAVAILABLE: {
     status: 503,
     retryable: true,
     title: 'The unit that owns this port cannot be reached.',
     remedy: 'Check that its role runs and that the wiring names its address.',
+  },
+  RPC_OUTCOME_UNKNOWN: {
+    status: 503,
+    retryable: false,
+    title: 'The connection broke after the request was sent, so the callee may have done the work or not.',
+    remedy: 'Read back by identity before doing it again.',
   },
   RPC_REQUEST_INVALID: {
     status: 400,

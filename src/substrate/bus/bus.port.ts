@@ -62,6 +62,7 @@ export interface ProducerOptions {
  * Errors: BUS_RECORD_TOO_LARGE, BUS_TOPIC_UNKNOWN, BUS_UNAVAILABLE: nothing was appended. BUS_PRODUCER_FENCED:
  * nothing was appended and nothing ever will be through this producer. BUS_APPEND_UNKNOWN: the answer was lost; this
  * producer is finished; a new one of the same name settles the fate of the batch, and reading then tells it.
+ * BUS_PRODUCER_CLOSED: the producer was finished before this call. VALUE_INVALID: an entry without records.
  *
  * Calls may overlap; the producer sends them one after the other, in order, and may coalesce what waits.
  */
@@ -111,6 +112,11 @@ export interface BatchControl {
   heartbeat(): Promise<void>;
 }
 
+/** What a unit's store answers about the offsets that it committed together with its state (law R5). */
+export interface PositionStore {
+  positions(partitions: readonly TopicPartition[]): Promise<readonly Position[]>;
+}
+
 export interface ConsumerOptions {
   readonly group: GroupName;
   readonly topics: readonly TopicName[];
@@ -119,7 +125,7 @@ export interface ConsumerOptions {
    * each failed batch. The group's own idea of offsets is never used. A partition that the store does not name begins
    * at `startWhenUnknown`.
    */
-  readonly positions: (partitions: readonly TopicPartition[]) => Promise<readonly Position[]>;
+  readonly positions: PositionStore['positions'];
   readonly startWhenUnknown: 'low-water' | 'high-water';
   readonly batchRecordsMax: number;
   /**
@@ -161,6 +167,7 @@ export interface TransactionalAppend {
   /**
    * Appends as part of the caller's transaction: log and state commit together or not at all. Call it once per
    * transaction, with all partitions; appenders of one partition wait for each other until commit.
+   * @throws VALUE_INVALID on a second call in the same transaction: it could deadlock with another appender
    */
   appendWithin(transaction: Transaction, batch: readonly PartitionAppend[]): Promise<readonly Appended[]>;
 }

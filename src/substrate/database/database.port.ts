@@ -11,6 +11,11 @@ export type SchemaName = Brand<string, 'SchemaName'>;
 export interface Statement {
   readonly name?: string;
   readonly text: string;
+  /**
+   * Declares that the text writes nothing, so that a lost answer of `Database.query` is DATABASE_UNAVAILABLE and may be
+   * retried. Without it a lost answer is DATABASE_COMMIT_UNKNOWN: a `select` may call a function that writes.
+   */
+  readonly readOnly?: true;
 }
 
 export interface Rows<Row> {

@@ -26,7 +26,8 @@ export interface Correlation {
   readonly bundle_id?: string;
 }
 
-export type LogFields = Correlation & Readonly<Record<string, unknown>>;
+/** `trace` takes the context of a call; the line shows it as `trace_id` and `span_id`. */
+export type LogFields = Correlation & { readonly trace?: Context } & Readonly<Record<string, unknown>>;
 
 /** Structured logs: an event name in snake_case, then fields. Secrets are redacted and payload bodies do not belong here. */
 export interface Logger {

@@ -1,0 +1,15 @@
+import { contractFileName, contractText, RAILS_CONTRACTS } from '../src/rails/contracts.js';
+import { runGenerator } from './generated.js';
+
+/** contracts/*.schema.json from the schemas of the code; `--check` only compares. */
+runGenerator(
+  {
+    command: 'npm run contracts',
+    files: RAILS_CONTRACTS.map((contract) => ({
+      path: `contracts/${contractFileName(contract)}`,
+      text: contractText(contract),
+    })),
+    owns: { folder: 'contracts', suffix: '.schema.json' },
+  },
+  process.argv.slice(2),
+);

@@ -1,0 +1,168 @@
+import { Agent as HttpAgent } from 'node:http';
+import { Agent as HttpsAgent } from 'node:https';
+import { W3CTraceContextPropagator } from '@opentelemetry/core';
+import { OTLPMetricExporter } from '@opentelemetry/exporter-metrics-otlp-http';
+import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http';
+import { resourceFromAttributes } from '@opentelemetry/resources';
+import { MeterProvider, PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics';
+import {
+  BasicTracerProvider,
+  BatchSpanProcessor,
+  ParentBasedSampler,
+  type SpanProcessor,
+  TraceIdRatioBasedSampler,
+} from '@opentelemetry/sdk-trace-base';
+import { type DestinationStream, destination as fileDestination } from 'pino';
+import type { Clock } from '../substrate/clock/clock.port.js';
+import { OtelTelemetry } from '../substrate/telemetry/otel.telemetry.js';
+import { type LogLevel, PinoLogger } from '../substrate/telemetry/pino.logger.js';
+import type { Telemetry } from '../substrate/telemetry/telemetry.port.js';
+import { ScrapeReader } from './prometheus.js';
+
+export interface TelemetryOptions {
+  readonly component: string;
+  readonly version: string;
+  readonly env: string;
+  readonly clock: Clock;
+  readonly logLevel: LogLevel;
+  /** Base address of an OTLP/HTTP collector, `http://collector:4318`. Without one nothing is exported. */
+  readonly otlpEndpoint?: string;
+  readonly otlpHeaders?: Readonly<Record<string, string>>;
+  /** Share of new traces that are recorded, 0 to 1. What a caller has decided is followed; propagation always happens. */
+  readonly samplingRatio?: number;
+  /** Takes the log, one line per call; standard output unless given. */
+  readonly destination?: DestinationStream;
+}
+
+export interface OpenTelemetry {
+  readonly telemetry: Telemetry;
+  /** All metrics of this application in Prometheus text format. */
+  metricsText(): Promise<string>;
+  /** Sends what is left, within SHUTDOWN_MS, and ends. It never rejects. */
+  shutdown(): Promise<void>;
+}
+
+/**
+ * Bounds of the export. A collector that is slow or dead costs this much memory and no time of anybody's: spans beyond
+ * the queue are dropped, 2,048 spans of about 2 KB are 4 MB.
+ */
+const SPAN_QUEUE_MAX = 2_048;
+const SPAN_BATCH_MAX = 512;
+const SPAN_DELAY_MS = 1_000;
+const METRIC_INTERVAL_MS = 10_000;
+const EXPORT_TIMEOUT_MS = 1_500;
+/** A full queue makes 2,048 / 512 = 4 exports at once when it is flushed; one more may be under way. */
+const EXPORTS_AT_ONCE_MAX = 8;
+/** A stop has five seconds altogether (acceptance 1); telemetry may take two of them. */
+const SHUTDOWN_MS = 2_000;
+/** Log lines wait in memory while the reader of standard output is slow; beyond this they are dropped. */
+const LOG_BYTES_MAX = 16 * 1_048_576;
+
+/**
+ * The SDK behind one application's telemetry: providers, readers and exporters of its own, nothing registered globally, so
+ * that two applications in one process share no trace, metric or log field.
+ */
+export function openTelemetry(options: TelemetryOptions): OpenTelemetry {
+  const { component, version, env, clock, logLevel, samplingRatio = 1 } = options;
+  const resource = resourceFromAttributes({
+    'service.name': component,
+    'service.version': version,
+    'deployment.environment.name': env,
+  });
+  const log = openLog(options.destination);
+  const exporting =
+    options.otlpEndpoint === undefined ? undefined : openExport(options.otlpEndpoint, options.otlpHeaders);
+  const scrape = new ScrapeReader();
+  const tracerProvider = new BasicTracerProvider({
+    resource,
+    sampler: new ParentBasedSampler({ root: new TraceIdRatioBasedSampler(samplingRatio) }),
+    spanProcessors: exporting === undefined ? [] : [exporting.spans],
+    forceFlushTimeoutMillis: SHUTDOWN_MS,
+  });
+  const meterProvider = new MeterProvider({
+    resource,
+    readers: exporting === undefined ? [scrape] : [scrape, exporting.metrics],
+  });
+  const logger = PinoLogger.open(component, {
+    level: logLevel,
+    destination: log.destination,
+    clock,
+    base: { component_version: version, env },
+  });
+  const telemetry = new OtelTelemetry({
+    tracerProvider,
+    meterProvider,
+    propagator: new W3CTraceContextPropagator(),
+    logger,
+    component,
+    version,
+  });
+
+  return {
+    telemetry,
+    metricsText: () => scrape.scrape(),
+    shutdown: async () => {
+      await within(clock, SHUTDOWN_MS, Promise.allSettled([tracerProvider.shutdown(), meterProvider.shutdown()]));
+      // Ends requests that a silent collector still holds; they would keep the process alive.
+      exporting?.close();
+      log.close();
+    },
+  };
+}
+
+interface Export {
+  readonly spans: SpanProcessor;
+  readonly metrics: PeriodicExportingMetricReader;
+  close(): void;
+}
+
+/** OTLP over HTTP with JSON. Everything that the environment could set is set here: the profile is the only source. */
+function openExport(endpoint: string, headers: Readonly<Record<string, string>> = {}): Export {
+  const base = endpoint.replace(/\/+$/, '');
+  const agent = base.startsWith('https:') ? new HttpsAgent({ keepAlive: true }) : new HttpAgent({ keepAlive: true });
+  const common = {
+    headers: { ...headers },
+    timeoutMillis: EXPORT_TIMEOUT_MS,
+    concurrencyLimit: EXPORTS_AT_ONCE_MAX,
+    httpAgentOptions: () => agent,
+  };
+  const spans = new BatchSpanProcessor(new OTLPTraceExporter({ ...common, url: `${base}/v1/traces` }), {
+    maxQueueSize: SPAN_QUEUE_MAX,
+    maxExportBatchSize: SPAN_BATCH_MAX,
+    scheduledDelayMillis: SPAN_DELAY_MS,
+    exportTimeoutMillis: EXPORT_TIMEOUT_MS,
+  });
+  const metrics = new PeriodicExportingMetricReader({
+    exporter: new OTLPMetricExporter({ ...common, url: `${base}/v1/metrics` }),
+    exportIntervalMillis: METRIC_INTERVAL_MS,
+    exportTimeoutMillis: EXPORT_TIMEOUT_MS,
+  });
+  return { spans, metrics, close: () => agent.destroy() };
+}
+
+interface Log {
+  readonly destination: DestinationStream;
+  close(): void;
+}
+
+/** Standard output, written without waiting for its reader; what is still in memory is written out at the end. */
+function openLog(given: DestinationStream | undefined): Log {
+  if (given !== undefined) return { destination: given, close: () => undefined };
+  const stdout = fileDestination({ fd: 1, sync: false, maxLength: LOG_BYTES_MAX });
+  // A reader that has gone away (EPIPE) is no reason to end the work.
+  stdout.on('error', () => undefined);
+  const close = () => {
+    try {
+      stdout.flushSync();
+    } catch {
+      // Nothing was written yet, or the reader is gone.
+    }
+  };
+  return { destination: stdout, close };
+}
+
+async function within(clock: Clock, limitMs: number, work: Promise<unknown>): Promise<void> {
+  const done = new AbortController();
+  await Promise.race([work, clock.sleep(limitMs, done.signal)]);
+  done.abort();
+}

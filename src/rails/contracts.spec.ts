@@ -1,0 +1,80 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { describe, expect, it } from '@jest/globals';
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import addFormats from 'ajv-formats';
+import { ANONYMOUS_ACTOR, systemActor } from './actor.js';
+import { advance, basisRecord, emptyBasis } from './basis.js';
+import { unrestricted } from './capability-mask.js';
+import { contractFileName, contractText, RAILS_CONTRACTS } from './contracts.js';
+import { digestText } from './digest.js';
+import { asOffset } from './eb-ref.js';
+import { money } from './money.js';
+import { NO_WORLD } from './pins.js';
+import { sealPolicy } from './policy-rev.js';
+import { objectKey, refTo } from './ref.js';
+
+const FOLDER = new URL('../../contracts/', import.meta.url);
+
+const ref = refTo(objectKey('ig/a.json'), digestText('{}'), 2, 'application/json');
+const envelope = {
+  event_id: 'e-1',
+  event_type: 'transaction',
+  ts_utc: '2018-04-01T00:00:31.000000Z',
+  manifest_fingerprint: 'a'.repeat(64),
+  seed: '18446744073709551615',
+};
+
+/** For each contract what the code makes, and a change that the published schema must refuse. */
+const EXAMPLES: Readonly<Record<string, { readonly good: readonly object[]; readonly bad: object }>> = {
+  actor: { good: [systemActor('ig'), ANONYMOUS_ACTOR], bad: { source_type: 'HUMAN' } },
+  basis: {
+    good: [basisRecord(advance(emptyBasis(['t', 'u']), [{ topic: 't', partition: 1, nextOffset: asOffset(5) }]))],
+    bad: { topics: { t: { x: 1 } } },
+  },
+  'capability-mask': { good: [unrestricted(['core'])], bad: { action_posture: 'RELAXED' } },
+  'context-pins': { good: [NO_WORLD], bad: { no_world: false } },
+  'eb-ref': { good: [{ topic: 't', partition: 0, offset: 0 }], bad: { offset: -1 } },
+  envelope: { good: [envelope], bad: { ts_utc: '2018-04-01T00:00:31Z' } },
+  'gate-receipt': {
+    good: [
+      {
+        gate_id: 'g',
+        status: 'PASS',
+        scope: { a: 'b' },
+        artifact_digest: digestText(''),
+        evidence: [ref],
+        reason_codes: [],
+      },
+    ],
+    bad: { status: 'OK' },
+  },
+  money: { good: [money(-1, 'EUR')], bad: { amount_minor: 0.5 } },
+  'policy-rev': { good: [sealPolicy('p', 1, {}).policy_rev], bad: { revision: 0 } },
+  ref: { good: [ref], bad: { locator: '../a' } },
+};
+
+describe('the published contracts', () => {
+  it('are all there, and none besides', () => {
+    const published = readdirSync(FOLDER).filter((name) => name.endsWith('.schema.json'));
+    expect(published.toSorted()).toEqual(expect.arrayContaining(RAILS_CONTRACTS.map(contractFileName).toSorted()));
+    expect(Object.keys(EXAMPLES)).toEqual(RAILS_CONTRACTS.map(({ name }) => name));
+  });
+
+  it.each(RAILS_CONTRACTS)('$name is up to date', (contract) => {
+    expect(readFileSync(new URL(contractFileName(contract), FOLDER), 'utf8')).toBe(contractText(contract));
+  });
+
+  it.each(RAILS_CONTRACTS)('$name works in a validator that knows nothing of this program', (contract) => {
+    const document = JSON.parse(readFileSync(new URL(contractFileName(contract), FOLDER), 'utf8')) as { $id: string };
+    expect(document.$id).toBe(`urn:probity:schema:${contract.name}:v1`);
+    const ajv = new Ajv2020({ strict: true });
+    addFormats.default(ajv);
+    const validate = ajv.compile(document);
+    const example = EXAMPLES[contract.name];
+    for (const good of example?.good ?? []) {
+      expect([validate(JSON.parse(JSON.stringify(good))), validate.errors]).toEqual([true, null]);
+      expect(validate({ ...good, ...example?.bad })).toBe(false);
+      expect(validate({ ...good, a_member_too_many: 1 })).toBe(false);
+    }
+  });
+});

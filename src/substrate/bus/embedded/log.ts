@@ -1,0 +1,184 @@
+import { ProbityError } from '../../../rails/errors/probity-error.js';
+import { type Database } from '../../database/database.port.js';
+import { asOffset } from '../bus.names.js';
+import {
+  type BusRecord,
+  type PartitionMarks,
+  type Position,
+  type RecordBatch,
+  type TopicPartition,
+} from '../bus.port.js';
+import { repeatableFault } from './faults.js';
+import { type TopicCatalog } from './topics.js';
+
+/** What a fetch found of one partition: its marks, and the records from the wanted position on, if there are any. */
+export interface Fetched extends Position {
+  readonly marks: Pick<PartitionMarks, 'lowWater' | 'highWater'>;
+  readonly batch: RecordBatch | undefined;
+}
+
+export interface FetchLimits {
+  readonly partitionRecordsMax: number;
+  readonly recordsMax: number;
+}
+
+/** A batch ends at the record that passes this: large records must not multiply the memory of a batch. */
+const BATCH_BYTES_MAX = 4_000_000;
+
+interface FetchedRow {
+  readonly number: number;
+  readonly low_water: number;
+  readonly next_offset: number;
+  readonly record_offset: number | null;
+  readonly appended_at_ms: number;
+  readonly key: Buffer | null;
+  readonly headers: Buffer | null;
+  readonly value: Buffer;
+}
+
+/**
+ * All wanted partitions in one statement, hence in one snapshot: marks and records agree, so a trim beside it cannot make
+ * records vanish between a look at the low-water mark and the read. The records to take are shared out in the order of the
+ * list. A position below the low-water mark reads nothing; the caller sees it in the marks.
+ */
+const FETCH = {
+  name: 'bus_fetch',
+  text: `
+    with wanted as (
+      select w.number, w.start, p.topic_id, p.partition, p.low_water, p.next_offset,
+        case when w.start < p.low_water then 0 else greatest(0, least(p.next_offset - w.start, $4::int8)) end as there
+      from unnest($1::int[], $2::int[], $3::int8[]) with ordinality as w (topic_id, partition, start, number)
+      join partitions as p on p.topic_id = w.topic_id and p.partition = w.partition
+    ), shared as (
+      select *, greatest(0, least(there, $5::int8 - (sum(there) over (order by number) - there))) as take from wanted
+    )
+    select s.number, s.low_water, s.next_offset, r.record_offset, r.appended_at_ms, r.key, r.headers, r.value
+    from shared as s left join lateral (
+      select * from (
+        select f.*, sum(octet_length(f.value)) over (order by f.record_offset) - octet_length(f.value) as bytes_before
+        from (
+          select * from records as r
+          where r.topic_id = s.topic_id and r.partition = s.partition and r.record_offset >= s.start
+          order by r.record_offset limit s.take
+        ) as f
+      ) as bounded where bounded.bytes_before < $6::int8
+    ) as r on true`,
+  readOnly: true,
+} as const;
+
+const MARKS = {
+  name: 'bus_marks',
+  text: `
+    select p.topic_id, p.partition, p.low_water, p.next_offset
+    from partitions as p
+    where (p.topic_id, p.partition) in (select * from unnest($1::int[], $2::int[]))
+    order by p.topic_id, p.partition`,
+  readOnly: true,
+} as const;
+
+/** Reading the log. */
+export class LogReader {
+  readonly #database: Database;
+  readonly #topics: TopicCatalog;
+
+  constructor(database: Database, topics: TopicCatalog) {
+    this.#database = database;
+    this.#topics = topics;
+  }
+
+  async marks(places: readonly TopicPartition[]): Promise<readonly PartitionMarks[]> {
+    const topics = await this.#topics.findPlaces(places);
+    try {
+      const { rows } = await this.#database.query<{
+        readonly topic_id: number;
+        readonly partition: number;
+        readonly low_water: number;
+        readonly next_offset: number;
+      }>(MARKS, [literal(topics.map(({ topicId }) => topicId)), literal(places.map(({ partition }) => partition))]);
+      return rows.flatMap((row) => {
+        const topic = this.#topics.byId(row.topic_id)?.topic;
+        if (topic === undefined) return [];
+        return [
+          {
+            topic,
+            partition: row.partition,
+            lowWater: asOffset(row.low_water),
+            highWater: asOffset(row.next_offset),
+          },
+        ];
+      });
+    } catch (fault) {
+      throw repeatableFault(fault, 'the marks could not be read');
+    }
+  }
+
+  /** One answer for each position, in their order. */
+  async fetch(positions: readonly Position[], limits: FetchLimits): Promise<readonly Fetched[]> {
+    const topics = await this.#topics.findPlaces(positions);
+    try {
+      const { rows } = await this.#database.query<FetchedRow>(FETCH, [
+        literal(topics.map(({ topicId }) => topicId)),
+        literal(positions.map(({ partition }) => partition)),
+        literal(positions.map(({ offset }) => offset)),
+        limits.partitionRecordsMax,
+        limits.recordsMax,
+        BATCH_BYTES_MAX,
+      ]);
+      return gather(positions, rows);
+    } catch (fault) {
+      throw repeatableFault(fault, 'the log could not be read');
+    }
+  }
+}
+
+function literal(numbers: readonly number[]): string {
+  return `{${numbers.join(',')}}`;
+}
+
+function gather(positions: readonly Position[], rows: readonly FetchedRow[]): readonly Fetched[] {
+  const marks: (Fetched['marks'] | undefined)[] = positions.map(() => undefined);
+  const records: BusRecord[][] = positions.map(() => []);
+  for (const row of rows) {
+    marks[row.number - 1] ??= { lowWater: asOffset(row.low_water), highWater: asOffset(row.next_offset) };
+    if (row.record_offset !== null) records[row.number - 1]?.push(recordOf(row, row.record_offset));
+  }
+  return positions.map((position, index) => {
+    const mark = marks[index];
+    const found = records[index] ?? [];
+    if (mark === undefined)
+      throw new ProbityError('BUS_TOPIC_UNKNOWN', `the bus has no ${position.topic}/${position.partition}`);
+    assertRising(position, found);
+    const last = found.at(-1);
+    if (last === undefined) return { ...position, marks: mark, batch: undefined };
+    const { topic, partition } = position;
+    const batch = {
+      topic,
+      partition,
+      records: found,
+      nextOffset: asOffset(last.offset + 1),
+      highWater: mark.highWater,
+    };
+    return { ...position, marks: mark, batch };
+  });
+}
+
+/** Order is the bus's promise; a plan of the server that broke it must be found here and not in a unit's state. */
+function assertRising(position: Position, records: readonly BusRecord[]): void {
+  let least: number = position.offset;
+  for (const { offset } of records) {
+    if (offset < least)
+      throw new ProbityError('INTERNAL', `${position.topic}/${position.partition} was read out of order at ${offset}`);
+    least = offset + 1;
+  }
+}
+
+function recordOf(row: FetchedRow, offset: number): BusRecord {
+  return {
+    offset: asOffset(offset),
+    appendedAtMs: row.appended_at_ms,
+    key: row.key === null ? null : row.key.toString('utf8'),
+    // What `encodeHeaders` wrote: an object of strings.
+    headers: row.headers === null ? {} : (JSON.parse(row.headers.toString('utf8')) as Record<string, string>),
+    value: row.value,
+  };
+}

@@ -1,0 +1,90 @@
+import { ProbityError } from '../../../rails/errors/probity-error.js';
+import { type Clock } from '../../clock/clock.port.js';
+import { type BusReader, type Position, type RecordBatch } from '../bus.port.js';
+import { positionFault } from '../partition-worker.js';
+import { Bell } from './bell.js';
+import { type LogReader } from './log.js';
+import { type Signals } from './signals.js';
+import { type TopicCatalog } from './topics.js';
+
+export interface ReaderContext {
+  readonly log: LogReader;
+  readonly topics: TopicCatalog;
+  readonly signals: Signals;
+  readonly clock: Clock;
+  readonly onClosed: (reader: BusReader) => void;
+}
+
+/** Reads on from its own positions. A poll that finds nothing waits to be told of an append and looks again. */
+export class EmbeddedReader implements BusReader {
+  readonly #context: ReaderContext;
+  readonly #bell: Bell;
+  readonly #silence: () => void;
+  #positions: readonly Position[];
+  #polling: Promise<unknown> = Promise.resolve();
+  #closed = false;
+
+  private constructor(context: ReaderContext, positions: readonly Position[], topicIds: readonly number[]) {
+    this.#context = context;
+    this.#positions = positions;
+    this.#bell = new Bell(context.clock);
+    const places = positions.map(({ partition }, index) => ({ topicId: topicIds[index] ?? -1, partition }));
+    this.#silence = context.signals.onAppend(places, () => this.#bell.ring());
+  }
+
+  /** @throws BUS_TOPIC_UNKNOWN; VALUE_INVALID when a partition is named twice */
+  static async open(context: ReaderContext, positions: readonly Position[]): Promise<EmbeddedReader> {
+    const topics = await context.topics.findPlaces(positions);
+    if (new Set(positions.map(({ topic, partition }) => `${topic}/${partition}`)).size < positions.length)
+      throw new ProbityError('VALUE_INVALID', 'a reader has one position for each of its partitions');
+    return new EmbeddedReader(
+      context,
+      positions,
+      topics.map(({ topicId }) => topicId),
+    );
+  }
+
+  /** Polls of one reader run one after the other: each begins where the one before ended. */
+  poll(options: { readonly recordsMax: number; readonly waitMs: number }): Promise<readonly RecordBatch[]> {
+    const polled = this.#polling.then(() => this.#poll(options));
+    this.#polling = polled.catch(() => undefined);
+    return polled;
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#silence();
+    this.#bell.ring();
+    await this.#polling;
+    this.#context.onClosed(this);
+  }
+
+  async #poll({ recordsMax, waitMs }: { recordsMax: number; waitMs: number }): Promise<readonly RecordBatch[]> {
+    const { clock } = this.#context;
+    const deadlineMs = clock.monotonicMs() + waitMs;
+    while (!this.#closed && this.#positions.length > 0) {
+      const batches = await this.#fetch(recordsMax);
+      const leftMs = deadlineMs - clock.monotonicMs();
+      if (batches.length > 0 || leftMs <= 0) return batches;
+      await this.#bell.wait(leftMs);
+    }
+    return [];
+  }
+
+  async #fetch(recordsMax: number): Promise<readonly RecordBatch[]> {
+    const fetched = await this.#context.log.fetch(this.#positions, { partitionRecordsMax: recordsMax, recordsMax });
+    for (const found of fetched) {
+      const fault = positionFault(found, found.offset, found.marks);
+      if (fault !== undefined) throw fault;
+    }
+    const served = fetched.filter(({ batch }) => batch !== undefined);
+    const rest = fetched.filter(({ batch }) => batch === undefined);
+    // Whoever was served goes to the end of the line, so that one full partition cannot starve the others.
+    this.#positions = [...rest, ...served].map(({ topic, partition, offset, batch }) => ({
+      topic,
+      partition,
+      offset: batch?.nextOffset ?? offset,
+    }));
+    return served.flatMap(({ batch }) => (batch === undefined ? [] : [batch]));
+  }
+}

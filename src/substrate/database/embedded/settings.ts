@@ -1,0 +1,29 @@
+/**
+ * The server's settings, given on the command line so that no file in the data folder can weaken them.
+ */
+export const SERVER_SETTINGS: Readonly<Record<string, string>> = {
+  listen_addresses: '127.0.0.1',
+  // A socket's path may have 107 bytes, and data folders lie deeper; TCP on loopback has no such limit.
+  unix_socket_directories: '',
+  max_connections: '200',
+  // An acknowledged commit is on the disk.
+  fsync: 'on',
+  synchronous_commit: 'on',
+  full_page_writes: 'on',
+  shared_buffers: '128MB',
+  jit: 'off',
+  timezone: 'UTC',
+  log_timezone: 'UTC',
+  lc_messages: 'C',
+  password_encryption: 'scram-sha-256',
+  // No replica reads this server's log, so it need not be written for one.
+  wal_level: 'minimal',
+  max_wal_senders: '0',
+  max_logical_replication_workers: '0',
+  max_wal_size: '1GB',
+  checkpoint_timeout: '15min',
+  log_checkpoints: 'off',
+  // Failed statements are the caller's business and quote its values; the log keeps what happens to the server itself.
+  log_min_messages: 'log',
+  log_min_error_statement: 'panic',
+};

@@ -1,0 +1,66 @@
+import { connect, Socket } from 'node:net';
+import { type BusHarness } from '../../src/substrate/bus/bus.contract.js';
+import { KafkaBus, type KafkaBusOptions } from '../../src/substrate/bus/kafka.bus.js';
+import { SystemClock } from '../../src/substrate/clock/system.clock.js';
+
+/** A setting that a test cannot run without: absent, the test fails and says what to give it. */
+export function demanded(name: string, what: string): string {
+  const value = process.env[name];
+  if (value === undefined || value === '') throw new Error(`set ${name} to ${what}`);
+  return value;
+}
+
+export function kafkaBrokers(): string[] {
+  return demanded('KAFKA_BROKERS', 'the brokers of a Kafka that this test may fill, as host:port,host:port').split(',');
+}
+
+/** A bus with limits short enough for tests that wait for them. */
+export function openKafka(more: Partial<KafkaBusOptions> = {}): Promise<KafkaBus> {
+  return KafkaBus.open({
+    brokers: kafkaBrokers(),
+    clientId: 'probity-test',
+    clock: new SystemClock(),
+    requestTimeoutMs: 5_000,
+    ...more,
+  });
+}
+
+/**
+ * Connections that can go dead without being closed, as when a cable is pulled: after `cut`, nothing that is written
+ * leaves, nothing that comes is seen, and new connections never come about.
+ */
+export function cuttableLine() {
+  const sockets = new Set<Socket>();
+  let dead = false;
+  return {
+    dial: (host: string, port: number, onConnect: () => void): Socket => {
+      if (dead) return new Socket();
+      const socket = connect({ host, port }, onConnect);
+      sockets.add(socket);
+      socket.once('close', () => sockets.delete(socket));
+      return socket;
+    },
+    cut: () => {
+      dead = true;
+      for (const socket of sockets) {
+        socket.write = () => true;
+        socket.end = () => socket;
+        socket.removeAllListeners('data').removeAllListeners('end').pause();
+      }
+    },
+  };
+}
+
+export async function kafkaHarness(): Promise<BusHarness> {
+  const bus = await openKafka();
+  return {
+    bus,
+    openSecond: () => openKafka(),
+    openCuttable: async () => {
+      const { dial, cut } = cuttableLine();
+      const lonely = await openKafka({ dial, requestTimeoutMs: 2_000, connectionTimeoutMs: 1_000, appendTimeoutMs: 4_000 });
+      return { bus: lonely, cut: () => Promise.resolve(cut()) };
+    },
+    close: () => bus.close(),
+  };
+}

@@ -215,7 +215,7 @@ async function openApp(
     requestTimeout: http.request_timeout_ms,
     connectionTimeout: 0,
     forceCloseConnections: 'idle',
-    maxParamLength: 512,
+    routerOptions: { maxParamLength: 512 },
   });
   const app = await NestFactory.create<NestFastifyApplication>(module, adapter, {
     logger: new NestLog(parts.telemetry.logger),

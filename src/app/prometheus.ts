@@ -1,24 +1,16 @@
 import { PrometheusSerializer } from '@opentelemetry/exporter-prometheus';
-import {
-  AggregationTemporality,
-  DataPointType,
-  type MetricData,
-  MetricReader,
-  type ResourceMetrics,
-} from '@opentelemetry/sdk-metrics';
+import { DataPointType, type MetricData, MetricReader, type ResourceMetrics } from '@opentelemetry/sdk-metrics';
 
 export const PROMETHEUS_CONTENT_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 
-/** Collects when it is asked and keeps nothing. */
+/** Collects when it is asked, values since the start (the SDK's default, and what Prometheus wants), and keeps nothing. */
 export class ScrapeReader extends MetricReader {
-  constructor() {
-    super({ aggregationTemporalitySelector: () => AggregationTemporality.CUMULATIVE });
-  }
-
   /** The metrics of this instance in Prometheus text format 0.0.4. */
   async scrape(): Promise<string> {
     const { resourceMetrics } = await this.collect();
     const serializer = new PrometheusSerializer(undefined, false, undefined, false, true);
+    // The exporter comes with a copy of the SDK's types of its own; the enums are the same numbers.
+    // eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment
     return `${serializer.serialize(oneScope(resourceMetrics)).trimEnd()}\n`;
   }
 

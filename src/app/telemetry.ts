@@ -37,9 +37,9 @@ export interface TelemetryOptions {
 export interface OpenTelemetry {
   readonly telemetry: Telemetry;
   /** All metrics of this application in Prometheus text format. */
-  metricsText(): Promise<string>;
+  readonly metricsText: () => Promise<string>;
   /** Sends what is left, within SHUTDOWN_MS, and ends. It never rejects. */
-  shutdown(): Promise<void>;
+  readonly shutdown: () => Promise<void>;
 }
 
 /**
@@ -113,7 +113,7 @@ export function openTelemetry(options: TelemetryOptions): OpenTelemetry {
 interface Export {
   readonly spans: SpanProcessor;
   readonly metrics: PeriodicExportingMetricReader;
-  close(): void;
+  readonly close: () => void;
 }
 
 /** OTLP over HTTP with JSON. Everything that the environment could set is set here: the profile is the only source. */
@@ -142,7 +142,7 @@ function openExport(endpoint: string, headers: Readonly<Record<string, string>> 
 
 interface Log {
   readonly destination: DestinationStream;
-  close(): void;
+  readonly close: () => void;
 }
 
 /** Standard output, written without waiting for its reader; what is still in memory is written out at the end. */

@@ -109,7 +109,8 @@ export class YamlFile {
     const ajv = new Ajv2020({ allErrors: true, strict: false, verbose: true, discriminator: true });
     const validate = ajv.compile(schema);
     if (validate(this.value)) return [];
-    return (validate.errors ?? []).filter(isTelling).map((error) => this.#schemaFault(error));
+    const errors = (validate.errors ?? []).filter(isTelling);
+    return errors.filter((error) => !isMisspelt(error, errors)).map((error) => this.#schemaFault(error));
   }
 
   /** @throws ProbityError of the first fault */
@@ -130,6 +131,15 @@ export class YamlFile {
       const hint = near === undefined ? `known here: ${known.join(', ')}` : `did you mean "${near}"?`;
       return this.fault('CONFIG_KEY_UNKNOWN', [...path, key], `unknown key "${[...path, key].join('.')}"; ${hint}`);
     }
+    if (error.keyword === 'discriminator') {
+      const tag = String(params['tag']);
+      const kinds = kindsOf(tag, error.parentSchema);
+      return this.fault(
+        'CONFIG_INVALID',
+        [...path, tag],
+        `"${[...path, tag].join('.')}" must be one of: ${kinds.join(', ')}`,
+      );
+    }
     const where = path.length === 0 ? 'the file' : `"${path.join('.')}"`;
     const allowed = Array.isArray(params['allowedValues']) ? `: ${params['allowedValues'].join(', ')}` : '';
     return this.fault('CONFIG_INVALID', path, `${where} ${error.message ?? 'is not valid'}${allowed}`);
@@ -139,6 +149,24 @@ export class YamlFile {
 /** A failed union also reports that it failed; the failures of its parts say more. */
 function isTelling(error: ErrorObject): boolean {
   return error.keyword !== 'if' && error.keyword !== 'oneOf';
+}
+
+/** A key that is missing because it is misspelt is one fault, not two. */
+function isMisspelt(error: ErrorObject, all: readonly ErrorObject[]): boolean {
+  if (error.keyword !== 'required') return false;
+  const missing = String((error.params as Record<string, unknown>)['missingProperty']);
+  return all.some((other) => {
+    if (other.keyword !== 'additionalProperties' || other.instancePath !== error.instancePath) return false;
+    return nearest(String((other.params as Record<string, unknown>)['additionalProperty']), [missing]) !== undefined;
+  });
+}
+
+/** The values that tell the shapes of a union apart. */
+function kindsOf(tag: string, parent: unknown): readonly string[] {
+  const shapes = (
+    parent as { readonly oneOf?: readonly { readonly properties: Record<string, { readonly const?: unknown }> }[] }
+  ).oneOf;
+  return (shapes ?? []).map((shape) => String(shape.properties[tag]?.const));
 }
 
 const unescapePointer = (part: string): string => part.replaceAll('~1', '/').replaceAll('~0', '~');

@@ -83,7 +83,7 @@ async function twoUnits(more: readonly ('open' | 'twice')[] = []) {
   @Controller()
   class OpenToAll {
     @EventPattern(own)
-    anything(): void {
+    anything(_batch: unknown): void {
       throw new Error('nobody may be served by a handler without a unit');
     }
   }

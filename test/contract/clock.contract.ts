@@ -5,7 +5,7 @@ import { deadline, endsWith } from '../../src/substrate/clock/deadline.js';
 export interface ClockHarness {
   readonly clock: Clock;
   /** Lets that much time go by, really or by hand. */
-  elapse(durationMs: number): Promise<void>;
+  readonly elapse: (durationMs: number) => Promise<void>;
 }
 
 /** Everything that stamps or waits relies on this, whichever clock it was given. */
@@ -95,8 +95,14 @@ export function clockContract(name: string, open: () => ClockHarness): void {
       const { signal } = controller;
       const add = signal.addEventListener.bind(signal);
       const remove = signal.removeEventListener.bind(signal);
-      signal.addEventListener = (...args: Parameters<typeof add>) => (listeners++, add(...args));
-      signal.removeEventListener = (...args: Parameters<typeof remove>) => (listeners--, remove(...args));
+      signal.addEventListener = (...args: Parameters<typeof add>) => {
+        listeners += 1;
+        add(...args);
+      };
+      signal.removeEventListener = (...args: Parameters<typeof remove>) => {
+        listeners -= 1;
+        remove(...args);
+      };
       const sleep = clock.sleep(5, signal);
       await elapse(20);
       await sleep;

@@ -93,8 +93,22 @@ export function identityContract(name: string, open: () => Promise<CredentialKin
     });
 
     it('refuses headers that are no Bearer credentials', async () => {
-      const headers = ['', 'Bearer', 'Bearer ', `Basic ${kind.good}`, kind.good, `Bearer  ${kind.good}`, `Bearer ${kind.good} `];
-      const odd = [`Bearer ${kind.good},${kind.good}`, `Bearer ${kind.good}\n`, 'Bearer pk_', 'Bearer a.b.c', `Bearer ${'x'.repeat(100_000)}`];
+      const headers = [
+        '',
+        'Bearer',
+        'Bearer ',
+        `Basic ${kind.good}`,
+        kind.good,
+        `Bearer  ${kind.good}`,
+        `Bearer ${kind.good} `,
+      ];
+      const odd = [
+        `Bearer ${kind.good},${kind.good}`,
+        `Bearer ${kind.good}\n`,
+        'Bearer pk_',
+        'Bearer a.b.c',
+        `Bearer ${'x'.repeat(100_000)}`,
+      ];
       for (const header of [...headers, ...odd]) expect(await refusal(header)).toEqual(REFUSED);
     });
 

@@ -53,7 +53,13 @@ identityContract('API keys', () => {
       keyId: 'reader-1',
       roles: ['reader'],
     },
-    tampered: [flip(token, 'pk_reader-1_'.length), flip(token, -10), token.slice(0, -1), `${token}A`, token.replace('reader-1', 'reader-2')],
+    tampered: [
+      flip(token, 'pk_reader-1_'.length),
+      flip(token, -10),
+      token.slice(0, -1),
+      `${token}A`,
+      token.replace('reader-1', 'reader-2'),
+    ],
     stranger: generateApiKey('stranger').token,
     secrets: [token.slice(-43)],
     close: () => Promise.resolve(),
@@ -78,7 +84,9 @@ identityContract('OIDC tokens', async () => {
   const policy = accessPolicy({ oidc: [issuerPolicy({ jwks_uri: server.uri })] });
   const good = await sign(key, CLAIMS);
   const [header = '', payload = '', signature = ''] = good.split('.');
-  const mightier = Buffer.from(JSON.stringify({ ...CLAIMS, realm_access: { roles: ['fraud-lead'] } })).toString('base64url');
+  const mightier = Buffer.from(JSON.stringify({ ...CLAIMS, realm_access: { roles: ['fraud-lead'] } })).toString(
+    'base64url',
+  );
   return {
     authenticator: new PolicyAuthenticator(policy, { clock, logger: telemetry.telemetry.logger }),
     clock,
@@ -180,7 +188,9 @@ describe('OIDC tokens', () => {
   it('finds roles in a claim of words, and gives none for what is not mapped', async () => {
     const policy = accessPolicy({ oidc: [{ ...issuerPolicy({ jwks_uri: server.uri }), roles_claim: ['scope'] }] });
     const by = open(policy);
-    expect(await outcome(await sign(key, { ...CLAIMS, scope: 'openid fraud-lead fraud-reader' }), by)).toBe('OK reader,writer');
+    expect(await outcome(await sign(key, { ...CLAIMS, scope: 'openid fraud-lead fraud-reader' }), by)).toBe(
+      'OK reader,writer',
+    );
     expect(await outcome(await sign(key, { ...CLAIMS, scope: 'openid constructor toString' }), by)).toBe('OK ');
     expect(await outcome(await sign(key, { ...CLAIMS, scope: { length: 1 } }), by)).toBe('OK ');
     expect(await outcome(await sign(key, CLAIMS), by)).toBe('OK ');
@@ -189,7 +199,9 @@ describe('OIDC tokens', () => {
   it('verifies with keys that stand in the policy, without asking anybody', async () => {
     const { kid, crv, x, y } = key.publicJwk;
     const jwks = { keys: [{ kty: 'EC' as const, kid: kid ?? '', crv: crv ?? '', x: x ?? '', y: y ?? '' }] };
-    expect(await outcome(await sign(key, CLAIMS), open(accessPolicy({ oidc: [issuerPolicy({ jwks })] })))).toBe('OK reader');
+    expect(await outcome(await sign(key, CLAIMS), open(accessPolicy({ oidc: [issuerPolicy({ jwks })] })))).toBe(
+      'OK reader',
+    );
     expect(server.requests).toBe(0);
   });
 
@@ -229,7 +241,8 @@ describe('OIDC tokens', () => {
     it('are not asked for again with each key id that somebody makes up', async () => {
       expect(await outcome(token)).toBe('OK reader');
       await cool();
-      for (let n = 0; n < 20; n++) expect(await outcome(await sign(key, CLAIMS, { kid: `made-up-${n}` }))).toBe('AUTHN_FAILED');
+      for (let n = 0; n < 20; n++)
+        expect(await outcome(await sign(key, CLAIMS, { kid: `made-up-${n}` }))).toBe('AUTHN_FAILED');
       expect(server.requests).toBe(2);
     });
 
@@ -342,7 +355,10 @@ describe('access policy', () => {
     ['a symmetric algorithm', accessPolicy({ oidc: [{ ...issuer, algorithms: ['HS256' as never] }] })],
     ['alg none', accessPolicy({ oidc: [{ ...issuer, algorithms: ['none' as never] }] })],
     ['keys over plain http', accessPolicy({ oidc: [{ ...issuer, jwks_uri: 'http://login.example.org/jwks' }] })],
-    ['keys from a host that only begins like this one', accessPolicy({ oidc: [{ ...issuer, jwks_uri: 'http://localhost.evil.org/' }] })],
+    [
+      'keys from a host that only begins like this one',
+      accessPolicy({ oidc: [{ ...issuer, jwks_uri: 'http://localhost.evil.org/' }] }),
+    ],
     ['a private key', accessPolicy({ oidc: [issuerPolicy({ jwks: { keys: [{ kty: 'EC', d: 'x' } as never] } })] })],
     ['a wildcard in the middle', { ...accessPolicy({}), roles: { a: ['rpc.*:x'] } }],
     ['an actor of no kind', accessPolicy({ api_keys: [{ ...key, actor_id: 'root' }] })],
@@ -352,10 +368,7 @@ describe('access policy', () => {
   it('names what does not fit together, with its place', () => {
     const policy = accessPolicy({
       api_keys: [{ ...key, roles: ['typo'], expires: '2026-02-30T00:00:00Z' }, key],
-      oidc: [
-        { ...issuer, role_mapping: { 'a/b': ['typo'] } },
-        issuerPolicy({}),
-      ],
+      oidc: [{ ...issuer, role_mapping: { 'a/b': ['typo'] } }, issuerPolicy({})],
     });
     expect(checkAccessPolicy(policy)).toEqual([
       { pointer: '/api_keys/0/roles/0', sentence: 'no role is called typo' },

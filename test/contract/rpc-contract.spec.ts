@@ -25,7 +25,12 @@ describe('contract of a port', () => {
         properties: Type.Optional(Leaf),
       }),
     );
-    const leaf = { type: 'object', required: ['a'], properties: { a: { type: 'string' } }, additionalProperties: false };
+    const leaf = {
+      type: 'object',
+      required: ['a'],
+      properties: { a: { type: 'string' } },
+      additionalProperties: false,
+    };
     expect(schema).toMatchObject({
       additionalProperties: false,
       required: ['list', 'choice', 'open', 'map'],
@@ -67,6 +72,7 @@ describe('contract of a port', () => {
       // @ts-expect-error The contract answers with n, not with m: another shape does not compile.
       abstract get(request: { id: string }, context: CallContext): Promise<{ m: number }>;
     }
-    expect([Port, Wrong]).toHaveLength(2);
+    expect([Port, Wrong].map(({ name }) => name)).toEqual(['Port', 'Wrong']);
+    expect(Object.keys(CONTRACT.methods)).toEqual(['get']);
   });
 });

@@ -1,5 +1,13 @@
+import type { ServerResponse } from 'node:http';
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { context as globalContext, metrics, propagation, ROOT_CONTEXT, SpanStatusCode, trace } from '@opentelemetry/api';
+import {
+  context as globalContext,
+  metrics,
+  propagation,
+  ROOT_CONTEXT,
+  SpanStatusCode,
+  trace,
+} from '@opentelemetry/api';
 import { openTelemetry, type OpenTelemetry, type TelemetryOptions } from '../../src/app/telemetry.js';
 import { ProbityError } from '../../src/rails/errors/probity-error.js';
 import { ManualClock } from '../../src/substrate/clock/manual.clock.js';
@@ -50,13 +58,23 @@ describe('logger', () => {
 
   it('does not let a field stand in for what is the logger’s own', () => {
     const { telemetry, text, lines } = recordedTelemetry('ledger');
-    const forged = { level: 'debug', time: 'x', event: 'y', component_name: 'ig', env: 'prod', trace_id: 'z', component_version: '9' };
+    const forged = {
+      level: 'debug',
+      time: 'x',
+      event: 'y',
+      component_name: 'ig',
+      env: 'prod',
+      trace_id: 'z',
+      component_version: '9',
+    };
     telemetry.logger.error('real', forged);
     telemetry.logger.with(forged).error('real');
     for (const name of Object.keys(forged)) {
       expect(text().match(new RegExp(`"${name}":`, 'g'))?.length ?? 0).toBe(name === 'trace_id' ? 0 : 2);
     }
-    expect(lines()).toMatchObject([1, 2].map(() => ({ level: 'error', event: 'real', component_name: 'ledger', env: 'test', field_env: 'prod' })));
+    expect(lines()).toMatchObject(
+      [1, 2].map(() => ({ level: 'error', event: 'real', component_name: 'ledger', env: 'test', field_env: 'prod' })),
+    );
   });
 
   it('keeps quiet below its level', () => {
@@ -78,9 +96,16 @@ describe('logger', () => {
         },
       },
     });
-    const hostile = new Proxy({}, { ownKeys: () => { throw new Error('no'); } });
-    telemetry.logger.error('hostile', hostile as Record<string, unknown>);
-    telemetry.logger.with(hostile as Record<string, unknown>).error('hostile');
+    const hostile = new Proxy(
+      {},
+      {
+        ownKeys: () => {
+          throw new Error('no');
+        },
+      },
+    );
+    telemetry.logger.error('hostile', hostile);
+    telemetry.logger.with(hostile).error('hostile');
     telemetry.logger.error('no context', { trace: 'mine' as never });
     expect(written).toHaveLength(3);
     return shutdown();
@@ -93,7 +118,10 @@ describe('trace context', () => {
   it('goes into headers and comes out again', async () => {
     const incoming = telemetry.extract({ traceparent: TRACEPARENT, tracestate: 'vendor=1' });
     const headers: Record<string, string> = {};
-    await telemetry.span('work', { parent: incoming }, (context) => Promise.resolve(telemetry.inject(context, headers)));
+    await telemetry.span('work', { parent: incoming }, (context) => {
+      telemetry.inject(context, headers);
+      return Promise.resolve();
+    });
     expect(headers['traceparent']).toMatch(new RegExp(`^00-${TRACE_ID}-[0-9a-f]{16}-01$`));
     expect(headers['traceparent']).not.toBe(TRACEPARENT);
     expect(headers['tracestate']).toBe('vendor=1');
@@ -118,7 +146,10 @@ describe('trace context', () => {
     const incoming = telemetry.extract({ traceparent, tracestate: '=,;' });
     expect(trace.getSpanContext(incoming)).toBeUndefined();
     const headers: Record<string, string> = {};
-    await telemetry.span('own', { parent: incoming }, (context) => Promise.resolve(telemetry.inject(context, headers)));
+    await telemetry.span('own', { parent: incoming }, (context) => {
+      telemetry.inject(context, headers);
+      return Promise.resolve();
+    });
     expect(headers['traceparent']).toMatch(/^00-[0-9a-f]{32}-[0-9a-f]{16}-01$/);
     expect(headers['traceparent']).not.toContain(TRACE_ID);
   });
@@ -127,7 +158,10 @@ describe('trace context', () => {
     const error = new ProbityError('DATABASE_TIMEOUT', 'no answer from postgres://u:hunter2@h/d');
     await expect(telemetry.span('fails', {}, () => Promise.reject(error))).rejects.toBe(error);
     const span = spans().find(({ name }) => name === 'fails');
-    expect(span).toMatchObject({ status: { code: SpanStatusCode.ERROR }, attributes: { 'error.type': 'DATABASE_TIMEOUT' } });
+    expect(span).toMatchObject({
+      status: { code: SpanStatusCode.ERROR },
+      attributes: { 'error.type': 'DATABASE_TIMEOUT' },
+    });
     expect(span?.status.message).toContain('u:[redacted]@h');
     expect(span?.ended).toBe(true);
   });
@@ -135,11 +169,15 @@ describe('trace context', () => {
   it('carries the trace on, whatever share of traces is recorded', async () => {
     const { telemetry: unsampled, shutdown } = open({ samplingRatio: 0 });
     const headers: Record<string, string> = {};
-    await unsampled.span('own', {}, (context) => Promise.resolve(unsampled.inject(context, headers)));
+    await unsampled.span('own', {}, (context) => {
+      unsampled.inject(context, headers);
+      return Promise.resolve();
+    });
     expect(headers['traceparent']).toMatch(/-00$/);
-    await unsampled.span('theirs', { parent: unsampled.extract({ traceparent: TRACEPARENT }) }, (context) =>
-      Promise.resolve(unsampled.inject(context, headers)),
-    );
+    await unsampled.span('theirs', { parent: unsampled.extract({ traceparent: TRACEPARENT }) }, (context) => {
+      unsampled.inject(context, headers);
+      return Promise.resolve();
+    });
     expect(headers['traceparent']).toMatch(new RegExp(`^00-${TRACE_ID}-.*-01$`));
     await shutdown();
   });
@@ -215,7 +253,10 @@ describe('metrics', () => {
 describe('export', () => {
   it('sends spans and metrics to the collector, with its headers', async () => {
     const collector = await openCollector();
-    const { telemetry, shutdown } = open({ otlpEndpoint: `${collector.endpoint}/`, otlpHeaders: { 'x-scope': 'team' } });
+    const { telemetry, shutdown } = open({
+      otlpEndpoint: `${collector.endpoint}/`,
+      otlpHeaders: { 'x-scope': 'team' },
+    });
     telemetry.meter.createCounter('records').add(1);
     await telemetry.span('exported', {}, () => Promise.resolve());
     await shutdown();
@@ -284,7 +325,7 @@ function open(options: Partial<TelemetryOptions>): OpenTelemetry {
   return telemetry;
 }
 
-function drip(response: import('node:http').ServerResponse): void {
+function drip(response: ServerResponse): void {
   response.writeHead(200);
   const timer = setInterval(() => response.write(' '), 50);
   response.on('close', () => clearInterval(timer));

@@ -170,8 +170,8 @@ describe('s3: faults', () => {
       ]);
       expect(errors.map(({ code }) => code)).toEqual(errors.map(() => 'OBJECTS_UNAVAILABLE'));
       expect((await store.health()).ok).toBe(false);
-      // Four trials of a second each for a call, twice over for the worst of them; no more.
-      expect(performance.now() - startMs).toBeLessThan(40_000);
+      // Four trials of a second each, and the pauses between them; the figure leaves room for a busy machine.
+      expect(performance.now() - startMs).toBeLessThan(12_000);
     });
 
     it('shows nothing when its source fails, although the server is there to take it', async () => {

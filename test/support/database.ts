@@ -1,15 +1,20 @@
+import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import pg from 'pg';
 import { SystemClock } from '../../src/substrate/clock/system.clock.js';
-import type { Database, SchemaName } from '../../src/substrate/database/database.port.js';
+import type { DatabaseHarness, FreshDatabase } from '../../src/substrate/database/database.contract.js';
+import type { SchemaName } from '../../src/substrate/database/database.port.js';
 import { Launcher, type LaunchedServer } from '../../src/substrate/database/embedded/launcher.js';
 import { ownMigrationsFolder } from '../../src/substrate/database/migrations/migration.files.js';
 import type { PgAddress, PgCredentials } from '../../src/substrate/database/pg.connection.js';
 import { schemaName } from '../../src/substrate/database/roles.js';
 import { PgDatabaseServer, type PgDatabaseServerOptions } from '../../src/substrate/database/server.js';
+import { eventually } from './eventually.js';
 
 /** What a child process needs to open the same database; plain JSON. */
 export interface TestDatabaseAddress {
@@ -25,18 +30,14 @@ export interface FreshDatabaseOptions {
   readonly migrationsFolders?: readonly string[];
 }
 
-/** A migrated database of its own. */
-export interface TestDatabase extends TestDatabaseAddress {
-  /** Under the component name `test`. */
-  readonly server: PgDatabaseServer;
-  forSchema(schema: string): Database;
-  /** A server object of its own, as another process would have it; the caller closes it. */
-  open(options?: Partial<PgDatabaseServerOptions>): PgDatabaseServer;
+/** A migrated database of its own; `server` is under the component name `test`. */
+export interface TestDatabase extends TestDatabaseAddress, FreshDatabase {
+  readonly address: PgAddress;
   drop(): Promise<void>;
 }
 
 /** A Postgres to make test databases on. Open one per spec file in `beforeAll`, close it in `afterAll`. */
-export interface TestPostgres extends Omit<TestDatabaseAddress, 'address'> {
+export interface TestPostgres extends Omit<TestDatabaseAddress, 'address'>, DatabaseHarness {
   readonly host: string;
   readonly port: number;
   /** A fresh database, cloned from a template that is migrated once per set of schemas. */
@@ -63,13 +64,29 @@ function openExternal(url: string | undefined): TestPostgres {
     throw new Error('set DATABASE_URL to a Postgres administrator: this suite never skips');
   const { hostname, port, username, password } = new URL(url);
   const admin = { user: decodeURIComponent(username), password: decodeURIComponent(password) };
-  return testPostgres({ host: hostname, port: Number(port || 5432), admin, stop: () => Promise.resolve() });
+  return testPostgres({
+    host: hostname,
+    port: Number(port === '' ? 5432 : port),
+    admin,
+    crash: crashByControl,
+    stop: () => Promise.resolve(),
+  });
+}
+
+/** PROBITY_TEST_POSTGRES_CONTROL is a command with the sub-commands `kill` (SIGKILL to the server) and `start`. */
+async function crashByControl(): Promise<void> {
+  const control = process.env['PROBITY_TEST_POSTGRES_CONTROL'];
+  if (control === undefined || control === '') {
+    throw new Error('set PROBITY_TEST_POSTGRES_CONTROL to a command with the sub-commands kill and start');
+  }
+  for (const step of ['kill', 'start']) await promisify(execFile)('/bin/sh', ['-c', `${control} ${step}`]);
 }
 
 interface Running {
   readonly host: string;
   readonly port: number;
   readonly admin: PgCredentials;
+  crash(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -90,8 +107,8 @@ function testPostgres(running: Running): TestPostgres {
     roleSecret: TEST_ROLE_SECRET,
   });
 
-  const administrate = async (text: string): Promise<void> => {
-    const client = new pg.Client({ host, port, ...admin, database: 'postgres' });
+  const administrate = async (text: string, database = 'postgres'): Promise<void> => {
+    const client = new pg.Client({ host, port, ...admin, database });
     await client.connect();
     try {
       await client.query(text);
@@ -116,6 +133,18 @@ function testPostgres(running: Running): TestPostgres {
     port,
     admin,
     roleSecret: TEST_ROLE_SECRET,
+    async crash() {
+      await running.crash();
+      await eventually(
+        () =>
+          administrate('select 1').then(
+            () => true,
+            () => false,
+          ),
+        Boolean,
+        60_000,
+      );
+    },
     async fresh({ schemas, migrationsFolders = [] }) {
       const names = schemas.map(schemaName);
       const folders = [...migrationsFolders, ownMigrationsFolder()];
@@ -139,6 +168,18 @@ function testPostgres(running: Running): TestPostgres {
         server,
         open,
         forSchema: (schema) => server.forSchema(schemaName(schema)),
+        openWithoutAdmin() {
+          const unit = new PgDatabaseServer({
+            address: place.address,
+            roleSecret: TEST_ROLE_SECRET,
+            component: 'unit',
+            clock: new SystemClock(),
+            migrationsFolders: folders,
+          });
+          opened.add(unit);
+          return unit;
+        },
+        administrate: (text) => administrate(text, name),
         async drop() {
           await server.close(1_000);
           await administrate(`drop database if exists ${name} with (force)`);
@@ -164,6 +205,14 @@ async function openEmbedded(): Promise<TestPostgres> {
     host: launched.address.host,
     port: launched.address.port,
     admin: launched.admin,
+    crash() {
+      // The number changes with each restart, so it is read and not remembered. The member in this process notices.
+      const pid = Number(
+        readFileSync(join(root, 'postgres', 'home', 'cluster', 'postmaster.pid'), 'utf8').split('\n')[0],
+      );
+      process.kill(pid, 'SIGKILL');
+      return Promise.resolve();
+    },
     async stop() {
       await close();
       await rm(root, { recursive: true, force: true });

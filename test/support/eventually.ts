@@ -11,7 +11,8 @@ export async function eventually<Value>(
   for (;;) {
     const value = await probe();
     if (accepts(value)) return value;
-    if (performance.now() > endMs) throw new Error(`not within ${limitMs} ms; the last value was ${JSON.stringify(value)}`);
+    if (performance.now() > endMs)
+      throw new Error(`not within ${limitMs} ms; the last value was ${JSON.stringify(value)}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }

@@ -1,4 +1,8 @@
-import type { AccessPolicy, ApiKeyPolicy, OidcIssuerPolicy } from '../../src/substrate/identity/access-policy.schema.js';
+import type {
+  AccessPolicy,
+  ApiKeyPolicy,
+  OidcIssuerPolicy,
+} from '../../src/substrate/identity/access-policy.schema.js';
 
 export const ISSUER = 'https://login.example.org/realms/bank';
 
@@ -16,9 +20,17 @@ export function issuerPolicy(keys: Pick<OidcIssuerPolicy, 'jwks' | 'jwks_uri'>):
   };
 }
 
-export function accessPolicy(parts: { readonly api_keys?: ApiKeyPolicy[]; readonly oidc?: OidcIssuerPolicy[] }): AccessPolicy {
+export function accessPolicy(parts: {
+  readonly api_keys?: ApiKeyPolicy[];
+  readonly oidc?: OidcIssuerPolicy[];
+}): AccessPolicy {
   return {
-    roles: { visitor: ['health.read'], reader: ['health.read', 'metrics.read'], writer: ['ig.*'], caller: ['rpc.call:*'] },
+    roles: {
+      visitor: ['health.read'],
+      reader: ['health.read', 'metrics.read'],
+      writer: ['ig.*'],
+      caller: ['rpc.call:*'],
+    },
     anonymous: { roles: ['visitor'] },
     service: { roles: ['caller'] },
     api_keys: [],

@@ -58,8 +58,19 @@ export async function kafkaHarness(): Promise<BusHarness> {
     openSecond: () => openKafka(),
     openCuttable: async () => {
       const { dial, cut } = cuttableLine();
-      const lonely = await openKafka({ dial, requestTimeoutMs: 2_000, connectionTimeoutMs: 1_000, appendTimeoutMs: 4_000 });
-      return { bus: lonely, cut: () => Promise.resolve(cut()) };
+      const lonely = await openKafka({
+        dial,
+        requestTimeoutMs: 2_000,
+        connectionTimeoutMs: 1_000,
+        appendTimeoutMs: 4_000,
+      });
+      return {
+        bus: lonely,
+        cut: () => {
+          cut();
+          return Promise.resolve();
+        },
+      };
     },
     close: () => bus.close(),
   };

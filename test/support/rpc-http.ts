@@ -3,7 +3,7 @@ import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { AccessPolicy } from '../../src/substrate/identity/access-policy.schema.js';
 import { PolicyAccess } from '../../src/substrate/identity/access.js';
-import { generateApiKey } from '../../src/substrate/identity/api-key.js';
+import { type GeneratedApiKey, generateApiKey } from '../../src/substrate/identity/api-key.js';
 import { PolicyAuthenticator } from '../../src/substrate/identity/policy.authenticator.js';
 import { RpcHost } from '../../src/substrate/rpc/rpc-host.js';
 import { rpcControllerFor } from '../../src/substrate/rpc/rpc.controller.js';
@@ -26,13 +26,15 @@ export interface HttpOwnerParts {
   readonly telemetry: RecordedTelemetry;
   readonly roles: AccessPolicy['roles'];
   readonly port?: number;
+  /** The key of the calling service; a new one unless given. */
+  readonly key?: GeneratedApiKey;
 }
 
 const OWNER = 'owner of the port';
 
 /** A real Nest application on Fastify that serves one contract on a loopback port, with one API key for SYSTEM::teller. */
 export async function openHttpOwner(parts: HttpOwnerParts): Promise<HttpOwner> {
-  const key = generateApiKey('teller-1');
+  const { key = generateApiKey('teller-1') } = parts;
   const policy: AccessPolicy = {
     roles: parts.roles,
     anonymous: { roles: [] },

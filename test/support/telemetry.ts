@@ -18,11 +18,11 @@ export type LogLine = Readonly<Record<string, unknown>>;
 export interface RecordedTelemetry {
   readonly telemetry: Telemetry;
   /** The log as text, and line by line. */
-  text(): string;
-  lines(): readonly LogLine[];
+  readonly text: () => string;
+  readonly lines: () => readonly LogLine[];
   /** Spans that have ended. */
-  spans(): readonly ReadableSpan[];
-  metricsText(): Promise<string>;
+  readonly spans: () => readonly ReadableSpan[];
+  readonly metricsText: () => Promise<string>;
 }
 
 /** Real telemetry whose log, spans and metrics stay in memory for the test to look at. */

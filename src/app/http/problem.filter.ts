@@ -51,17 +51,17 @@ export class ProblemFilter implements ExceptionFilter {
 
 export function toProbityError(exception: unknown): ProbityError {
   if (isProbityError(exception)) return exception;
-  const fastifyCode = (exception as { code?: unknown } | null)?.code;
-  if (typeof fastifyCode === 'string' && FASTIFY_CODES[fastifyCode] !== undefined) {
-    return new ProbityError(FASTIFY_CODES[fastifyCode], sentenceOf(exception), { cause: exception });
-  }
-  const status =
-    exception instanceof HttpException
-      ? exception.getStatus()
-      : (exception as { statusCode?: unknown } | null)?.statusCode;
-  const code = typeof status === 'number' ? STATUS_CODES[status] : undefined;
+  // Nest wraps what Fastify refused and keeps the original as the cause.
+  const code = FASTIFY_CODES[codeOf(exception)] ?? FASTIFY_CODES[codeOf((exception as Error | null)?.cause)];
   if (code !== undefined) return new ProbityError(code, sentenceOf(exception), { cause: exception });
+  const status = exception instanceof HttpException ? STATUS_CODES[exception.getStatus()] : undefined;
+  if (status !== undefined) return new ProbityError(status, sentenceOf(exception), { cause: exception });
   return new ProbityError('INTERNAL', 'the request could not be served', { cause: exception });
+}
+
+function codeOf(error: unknown): string {
+  const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
+  return typeof code === 'string' ? code : '';
 }
 
 /** class-validator's pipe puts its findings into `response.message` as a list. */

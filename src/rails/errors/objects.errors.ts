@@ -24,7 +24,7 @@ export const OBJECTS_ERRORS = defineErrors({
     retryable: false,
     title: 'The key is not one that every object store can hold.',
     remedy:
-      'Use lower-case path segments of letters, digits, dot, dash, underscore and equals sign, each 1 to 200 bytes long.',
+      'Use lower-case path segments of letters, digits, dot, dash, underscore and equals sign, each 1 to 200 bytes long and not beginning with a dot; 900 bytes in all.',
   },
   OBJECTS_RANGE_INVALID: {
     status: 416,

@@ -1,8 +1,10 @@
 import {
   BaseRpcContext,
+  Ctx,
   type CustomTransportStrategy,
   EventPattern,
   type MessageHandler,
+  Payload,
   Server,
 } from '@nestjs/microservices';
 import { isObservable, lastValueFrom } from 'rxjs';
@@ -32,7 +34,13 @@ const DECLARED_FOR = 'probityBusConsumer';
  * @param role of the unit whose consumer this is
  */
 export function BusHandler(role: string, topic: string): MethodDecorator {
-  return EventPattern<TopicName>(asTopicName(topic), consumerId(role), { [DECLARED_FOR]: consumerId(role) });
+  const event = EventPattern<TopicName>(asTopicName(topic), consumerId(role), { [DECLARED_FOR]: consumerId(role) });
+  return (target, method, descriptor) => {
+    // Nest passes the payload alone unless each parameter says what it wants.
+    Payload()(target, method, 0);
+    Ctx()(target, method, 1);
+    event(target, method, descriptor);
+  };
 }
 
 /** The second argument of a handler. */

@@ -6,7 +6,7 @@ export interface Deadline {
   /** Its reason is a ProbityError: RPC_DEADLINE_EXCEEDED, or RPC_CANCELLED when the parent was aborted. */
   readonly signal: AbortSignal;
   /** Ends the timer and leaves the parent; without it a finished call would stay in memory until its deadline. */
-  dispose(): void;
+  readonly dispose: () => void;
 }
 
 /** A deadline on the injected clock's monotonic time, below an optional parent whose end also ends it. */

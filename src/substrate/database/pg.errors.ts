@@ -39,8 +39,10 @@ const SOCKET_CODES = new Set([
   'EADDRNOTAVAIL',
 ]);
 /** The driver's own words where it has no code for a lost connection. */
-const LOSS_MESSAGES =
-  /^(Connection terminated|Client has encountered a connection error|Client was closed|timeout exceeded when trying to connect|Query read timeout|Cannot use a pool after calling end|timeout expired|The server does not support SSL|Query runner already released)/;
+const LOSS_MESSAGES = /^(Connection terminated|Query read timeout|timeout expired|The server does not support SSL)/;
+/** … and for one that was lost before the statement: then nothing was sent, and its fate is known. */
+const UNSENT_MESSAGES =
+  /^(Client has encountered a connection error|Client was closed|Cannot use a pool after calling end|timeout exceeded when trying to connect|Query runner already released)/;
 
 interface DriverError {
   readonly message: string;
@@ -75,7 +77,15 @@ export function isConnectionLoss(error: unknown): boolean {
     return (state.startsWith('08') && state !== '08P01') || /^(57P0[1-5]|25P0[34]|53300)$/.test(state);
   }
   if (!isDriverError(error)) return false;
-  return (typeof error.code === 'string' && SOCKET_CODES.has(error.code)) || LOSS_MESSAGES.test(error.message);
+  return (
+    (typeof error.code === 'string' && SOCKET_CODES.has(error.code)) ||
+    LOSS_MESSAGES.test(error.message) ||
+    wasUnsent(error)
+  );
+}
+
+function wasUnsent(error: unknown): boolean {
+  return isDriverError(error) && UNSENT_MESSAGES.test(error.message);
 }
 
 /**
@@ -101,7 +111,8 @@ function lost(error: unknown, context: DriverContext): ProbityError {
     schema: context.schema,
     ...(sqlstateOf(error) === undefined ? {} : { sqlstate: String(sqlstateOf(error)) }),
   };
-  const unknown = (context.phase === 'commit' || context.phase === 'autocommit') && context.readOnly !== true;
+  const committing = context.phase === 'commit' || context.phase === 'autocommit';
+  const unknown = committing && context.readOnly !== true && !wasUnsent(error);
   if (unknown) {
     return new ProbityError('DATABASE_COMMIT_UNKNOWN', `the answer to a commit was lost${where(context)}: ${reason}`, {
       data,

@@ -47,8 +47,9 @@ export class PgSession implements Session {
   }
 
   query<Row = Record<string, unknown>>(statement: string | Statement, values?: readonly unknown[]): Promise<Rows<Row>> {
+    const readOnly = typeof statement === 'object' && statement.readOnly === true;
     const answer = this.#last.then(() =>
-      run<Row>(this.#client, statement, values, { phase: 'autocommit', schema: this.#schema }),
+      run<Row>(this.#client, statement, values, { phase: 'autocommit', schema: this.#schema, readOnly }),
     );
     this.#last = answer.catch(() => undefined);
     return answer;

@@ -45,7 +45,10 @@ const ApiKeyPolicy = Type.Object(
  * A key that a start on a data folder makes for itself and keeps there, so that a laptop needs no key ceremony. Which
  * ones, and what they may do, is policy: a production profile lists none (law E2).
  */
-const GeneratedKeyPolicy = Type.Object({ key_id: ApiKeyPolicy.properties.key_id, actor_id: ActorIdText, roles: Roles }, closed);
+const GeneratedKeyPolicy = Type.Object(
+  { key_id: ApiKeyPolicy.properties.key_id, actor_id: ActorIdText, roles: Roles },
+  closed,
+);
 
 /**
  * Signatures that only the holder of a private key can make. No HMAC: with one on the list, the issuer's public key could
@@ -76,7 +79,10 @@ const PublicJwk = Type.Object(
 
 const OidcIssuerPolicy = Type.Object(
   {
-    name: Type.String({ pattern: '^[a-z][a-z0-9-]{0,31}$', description: 'Short; part of the actor id of its subjects.' }),
+    name: Type.String({
+      pattern: '^[a-z][a-z0-9-]{0,31}$',
+      description: 'Short; part of the actor id of its subjects.',
+    }),
     issuer: Type.String({ minLength: 1, description: 'Exactly what `iss` says.' }),
     audience: Type.String({ minLength: 1, description: 'What `aud` must hold: this platform.' }),
     algorithms: Type.Array(Algorithm, { minItems: 1, uniqueItems: true }),
@@ -93,7 +99,9 @@ const OidcIssuerPolicy = Type.Object(
       minItems: 1,
       description: 'Path of the claim: a list of strings, or a string with spaces between values.',
     }),
-    role_mapping: Type.Record(Type.String(), Roles, { description: 'Value of the claim → our roles. Others count for nothing.' }),
+    role_mapping: Type.Record(Type.String(), Roles, {
+      description: 'Value of the claim → our roles. Others count for nothing.',
+    }),
     clock_tolerance_s: Type.Integer({ minimum: 0, maximum: 300 }),
   },
   closed,

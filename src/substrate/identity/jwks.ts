@@ -119,7 +119,8 @@ async function fetchJwks(uri: string, bytesMax: number, signal: AbortSignal): Pr
   }
   const pieces: Uint8Array[] = [];
   let size = 0;
-  for await (const piece of response.body) {
+  // Node types a body's pieces as any; they are bytes.
+  for await (const piece of response.body as AsyncIterable<Uint8Array>) {
     size += piece.byteLength;
     if (size > bytesMax) throw new Error(`the issuer's answer is larger than ${bytesMax} bytes`);
     pieces.push(piece);

@@ -32,7 +32,7 @@ import {
   type Page,
 } from './objects.core.js';
 import { Objects, type ByteRange, type ObjectListing, type PutOptions, type PutResult } from './objects.port.js';
-import { s3Error, s3Fault } from './s3.errors.js';
+import { s3Error, s3Fault, type S3Fault } from './s3.errors.js';
 import { SILENT, type S3ObjectsOptions } from './s3.options.js';
 import { contentOf, Spool, type Content } from './spool.js';
 import { verified, verifiedRange, verify } from './verified.js';
@@ -147,17 +147,25 @@ export class S3Objects extends Objects {
         await this.#send(key, content, mediaType, putId);
         return { outcome: 'NEW', ref: refTo(key, digest, size, mediaType), offered: digest };
       } catch (error) {
-        const { meaning } = s3Fault(error);
-        if (meaning === 'TAKEN') {
+        const fault = s3Fault(error);
+        if (fault.meaning === 'TAKEN') {
           const standing = await this.#standing(key);
           if (standing !== null) return this.#meet(standing, content, putId);
         }
-        if ((meaning !== 'AGAIN' && meaning !== 'TAKEN') || attempt >= this.#attemptsMax) {
-          throw s3Error(error, 'the put', key);
-        }
+        if (!this.#isTriedAgain(fault, content) || attempt >= this.#attemptsMax) throw s3Error(error, 'the put', key);
         await this.#pause(attempt);
       }
     }
+  }
+
+  /** What the client itself has tried again is not tried again here: a hung server would hold a call for 16 trials. */
+  #isTriedAgain({ meaning, status }: S3Fault, content: Content): boolean {
+    // Taken, and then nothing there: seen where a delete marker of somebody else's stands.
+    if (meaning === 'TAKEN') return true;
+    if (meaning !== 'AGAIN') return false;
+    const sentAsOneStream = content.bytes === null && content.size <= this.#singlePutBytesMax;
+    // Two puts at once (409) and bytes damaged on the way (400) are final to the client.
+    return sentAsOneStream || (status !== null && status < 500);
   }
 
   /** The key was taken. A DUPLICATE is an acknowledgement like any other, so the bytes that stand are read and hashed. */
@@ -420,7 +428,7 @@ function clientOf(options: S3ObjectsOptions, attemptsMax: number): S3Client {
     logger: SILENT,
     requestHandler: {
       connectionTimeout: options.connectionTimeoutMs ?? 3_000,
-      socketTimeout: options.idleTimeoutMs ?? 30_000,
+      socketTimeout: options.idleTimeoutMs ?? 15_000,
       httpAgent: sockets,
       httpsAgent: sockets,
       logger: SILENT,

@@ -22,7 +22,7 @@ export interface S3ObjectsOptions {
   /** Trials of one request (default 4), with growing pauses between them. */
   readonly attemptsMax?: number;
   readonly connectionTimeoutMs?: number;
-  /** A connection over which nothing came or went for so long is given up (default 30 s). */
+  /** A connection over which nothing came or went for so long is given up (default 15 s, so a minute for all trials). */
   readonly idleTimeoutMs?: number;
 }
 

@@ -26,11 +26,7 @@ export function inProcessRpc<Contract extends RpcContract>(
 }
 
 /** The way to the owner alone, for a caller whose contract is not the owner's own. */
-export function inProcessTransport(
-  contract: RpcContract,
-  service: object,
-  options: InProcessRpcOptions,
-): RpcTransport {
+export function inProcessTransport(contract: RpcContract, service: object, options: InProcessRpcOptions): RpcTransport {
   const callee = new RpcCallee(contract, service, options);
   if (options.throughWire) return new WireTransport(callee, options);
   return { call: (method, request, call) => callee.call(method, request, { ...call, caller: options.caller }) };

@@ -68,8 +68,8 @@ export class RpcCodec {
 export function encode(value: unknown, code: 'RPC_REQUEST_INVALID' | 'RPC_RESPONSE_INVALID'): string {
   let text: string | undefined;
   try {
-    // Typed as always giving a string; for undefined and functions it gives undefined.
-    text = JSON.stringify(value) as string | undefined;
+    // Typed as always giving a string; for undefined and functions it gives undefined, which is looked at below.
+    text = JSON.stringify(value);
   } catch {
     text = undefined;
   }

@@ -119,7 +119,8 @@ function isContext(value: unknown): value is Context {
 }
 
 function safeEvent(event: string): string {
-  return String(redact(event));
+  const safe = redact(event);
+  return typeof safe === 'string' ? safe : '';
 }
 
 /** A full disk or a closed pipe under the log must not end the work that logs. */

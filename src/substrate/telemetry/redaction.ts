@@ -69,7 +69,8 @@ class Redaction {
     if (binary !== undefined) return shownBytes(binary);
     if (value instanceof Error) return this.#error(value, depth);
     if (value instanceof Date) return value.toISOString();
-    if (value instanceof URL || value instanceof URLSearchParams || value instanceof RegExp) return safeText(String(value));
+    if (value instanceof URL || value instanceof URLSearchParams || value instanceof RegExp)
+      return safeText(String(value));
     if (Array.isArray(value)) return this.#list(value, value.length, depth);
     if (value instanceof Set) return this.#list(value, value.size, depth);
     if (value instanceof Map) return this.#members(eager(value), value.size, depth);
@@ -121,6 +122,7 @@ class Redaction {
     return this.plain(value, depth + 1);
   }
 
+  /** What should be a text and may be anything. */
   #text(key: unknown): string {
     const plain = this.plain(key, DEPTH_MAX);
     return typeof plain === 'string' ? plain : JSON.stringify(plain);
@@ -128,12 +130,12 @@ class Redaction {
 
   #error(error: Error, depth: number): Plain {
     const members: [string, Plain][] = [
-      ['name', safeText(String(error.name))],
-      ['message', safeText(String(error.message))],
+      ['name', this.#text(error.name)],
+      ['message', this.#text(error.message)],
     ];
     if (typeof error.stack === 'string') members.push(['stack', safeText(error.stack)]);
     if (error.cause !== undefined) members.push(['cause', this.plain(error.cause, depth + 1)]);
-    if (error instanceof AggregateError) members.push(['errors', this.#list(error.errors, error.errors.length, depth)]);
+    if (error instanceof AggregateError) members.push(['errors', this.plain(error.errors, depth)]);
     const shown = new Set(['name', 'message', 'stack', 'cause', 'errors']);
     const rest = Object.keys(error).filter((name) => !shown.has(name));
     return { ...fromEntries(members), ...this.#members(lazy(error, rest), rest.length, depth) };
@@ -144,7 +146,7 @@ class Redaction {
 type Member = readonly [unknown, () => unknown];
 
 function* lazy(value: object, names: readonly string[]): Generator<Member> {
-  for (const name of names) yield [name, () => Reflect.get(value, name)];
+  for (const name of names) yield [name, (): unknown => Reflect.get(value, name)];
 }
 
 function* eager(map: ReadonlyMap<unknown, unknown>): Generator<Member> {

@@ -171,10 +171,13 @@ export class KafkaConsumer implements BusConsumer {
         continue;
       }
       const failure = this.#fetcher.failure(worker);
-      if (failure !== undefined) worker.halt(failure);
+      if (failure !== undefined) {
+        worker.halt(failure);
+        break;
+      }
       const standing = this.#fetcher.standing(worker);
       if (standing !== undefined) worker.advance(standing.nextOffset);
-      if (worker.halted === undefined) await this.#fetcher.changed(Infinity, signal);
+      await this.#fetcher.changed(Infinity, signal);
     }
     // A partition that stands still is not read ahead of.
     this.#fetcher.drop([worker]);

@@ -232,9 +232,9 @@ export class KafkaMember {
   /** Heartbeats until the hand-over is done; the first one that is answered with "rebalance" ends the holding. */
   async #beats(session: Session): Promise<void> {
     const { clock } = this.#plan;
-    while (!session.closed.aborted && !session.lost) {
+    for (;;) {
       await clock.sleep(HEARTBEAT_MS, session.closed);
-      if (session.closed.aborted) return;
+      if (session.closed.aborted || session.lost) return;
       await Promise.race([this.#beat(session).then(() => this.#report(session)), session.handedOver]);
     }
   }

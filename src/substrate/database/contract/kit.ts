@@ -20,10 +20,17 @@ export interface FreshDatabase {
   forSchema(schema: string): Database;
   /** A server object of its own, as another process would have it; closed with the harness. */
   open(options?: Partial<PgDatabaseServerOptions>): PgDatabaseServer;
+  /** As a unit's process is wired in production: with the role secret and no administrator. */
+  openWithoutAdmin(): PgDatabaseServer;
+  /** Runs a text as the administrator; what goes wrong is the driver's own error. */
+  administrate(text: string): Promise<void>;
 }
 
 export interface DatabaseHarness {
-  fresh(options: { readonly schemas: readonly string[]; readonly migrationsFolders: readonly string[] }): Promise<FreshDatabase>;
+  fresh(options: {
+    readonly schemas: readonly string[];
+    readonly migrationsFolders: readonly string[];
+  }): Promise<FreshDatabase>;
   /** SIGKILL to the server; resolves when it takes connections again, at the same address. */
   crash(): Promise<void>;
   close(): Promise<void>;
@@ -45,7 +52,8 @@ const FIXTURE: Readonly<Record<string, string>> = {
     select probity.make_append_only('alpha.log');
     create table alpha.slot (id bigint primary key, owner bigint,
       constraint slot_owner_taken unique (owner) deferrable initially deferred);
-    create table alpha.child (id bigint references alpha.item (id) on delete cascade);
+    create table alpha.parent (id bigint primary key);
+    create table alpha.child (id bigint references alpha.parent (id) on delete cascade);
     select probity.make_append_only('alpha.child');`,
   'alpha/0002_functions.sql': `
     create function alpha.trim_facts() returns void language sql security definer

@@ -51,11 +51,16 @@ export function valueCases(harness: TheHarness): void {
       const call = database.query(`insert into item (id, note) values ($1, $2)`, [100, 'a secret of a customer']);
       const fault = await expectCode(call, 'DATABASE_CONSTRAINT');
       expect(fault.data).toMatchObject({ constraint: 'item_pkey', table: 'item', sqlstate: '23505' });
-      expect(JSON.stringify({ ...fault, message: fault.message, cause: fault.cause })).not.toMatch(/secret|\(100\)/);
+      expect(JSON.stringify([fault.message, fault.data, fault.stack, String(fault.cause)])).not.toMatch(
+        /secret|\(100\)/,
+      );
     });
 
     it('never quotes a value that has the wrong form', async () => {
-      const fault = await expectCode(database.query('select $1::int8', ['4000 0000 0000 0002']), 'DATABASE_STATEMENT_INVALID');
+      const fault = await expectCode(
+        database.query('select $1::int8', ['4000 0000 0000 0002']),
+        'DATABASE_STATEMENT_INVALID',
+      );
       expect(fault.message).not.toContain('4000');
       expect(fault.cause).toBeUndefined();
     });

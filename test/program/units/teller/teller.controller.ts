@@ -46,8 +46,11 @@ export class TellerController {
   @Post('deposits')
   @HttpCode(200)
   @RequirePermission('test.deposit')
-  async deposit(@Body() body: DepositsBody): Promise<{ readonly taken: number; readonly slip: string }> {
-    return await this.teller.take(body.deposits);
+  async deposit(
+    @Body() body: DepositsBody,
+    @Req() request: FastifyRequest,
+  ): Promise<{ readonly taken: number; readonly slip: string }> {
+    return await this.teller.take(body.deposits, contextOf(request) ?? ROOT_CONTEXT);
   }
 
   @Get('balances/:account')

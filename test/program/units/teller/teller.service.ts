@@ -4,6 +4,8 @@ import { asTopicName } from '../../../../src/substrate/bus/bus.names.js';
 import { partitionFor } from '../../../../src/substrate/bus/partition.core.js';
 import { objectKey } from '../../../../src/rails/ref.js';
 import { Objects } from '../../../../src/substrate/objects/objects.port.js';
+import type { Context } from '@opentelemetry/api';
+import { Telemetry } from '../../../../src/substrate/telemetry/telemetry.port.js';
 import type { CallContext } from '../../../../src/substrate/rpc/rpc.port.js';
 import type { Deposit } from '../ledger/ledger.core.js';
 import { type Balance, LedgerPort } from '../ledger/ledger.port.js';
@@ -22,13 +24,18 @@ export class TellerService implements OnModuleDestroy {
     private readonly bus: Bus,
     private readonly objects: Objects,
     private readonly ledger: LedgerPort,
+    private readonly telemetry: Telemetry,
   ) {}
 
-  async take(deposits: readonly Deposit[]): Promise<{ readonly taken: number; readonly slip: string }> {
+  async take(deposits: readonly Deposit[], trace: Context): Promise<{ readonly taken: number; readonly slip: string }> {
     const partitions = await this.bus.partitionsOf(this.#topic);
-    const fresh = await this.store.take(deposits, (ids) => recordsOf(this.#topic, partitions, deposits, ids));
+    const headers: Record<string, string> = {};
+    this.telemetry.inject(trace, headers);
+    const recordsOfFresh = (ids: ReadonlySet<string>): readonly PartitionAppend[] =>
+      recordsOf({ topic: this.#topic, partitions, headers }, deposits, ids);
+    const fresh = await this.store.take(deposits, recordsOfFresh);
     if (this.bus.transactional === undefined) {
-      const batch = recordsOf(this.#topic, partitions, deposits, fresh);
+      const batch = recordsOfFresh(fresh);
       if (batch.length > 0) await (await this.#open()).append(batch);
     }
     const slip = Buffer.from(JSON.stringify(deposits.map(({ deposit_id }) => deposit_id)));
@@ -52,8 +59,11 @@ export class TellerService implements OnModuleDestroy {
 }
 
 function recordsOf(
-  topic: PartitionAppend['topic'],
-  partitions: number,
+  {
+    topic,
+    partitions,
+    headers,
+  }: { topic: PartitionAppend['topic']; partitions: number; headers: Readonly<Record<string, string>> },
   deposits: readonly Deposit[],
   fresh: ReadonlySet<string>,
 ): readonly PartitionAppend[] {
@@ -62,7 +72,7 @@ function recordsOf(
     if (!fresh.has(deposit.deposit_id)) continue;
     const partition = partitionFor(deposit.account, partitions);
     const records = byPartition.get(partition) ?? [];
-    records.push({ key: deposit.account, value: Buffer.from(JSON.stringify(deposit)), headers: {} });
+    records.push({ key: deposit.account, value: Buffer.from(JSON.stringify(deposit)), headers });
     byPartition.set(partition, records);
   }
   return [...byPartition].map(([partition, records]) => ({ topic, partition, records }));

@@ -4,7 +4,7 @@ import { runGenerator } from './generated.js';
 /** contracts/*.schema.json from the schemas of the code; `--check` only compares. */
 runGenerator(
   {
-    command: 'npm run contracts',
+    command: 'npm run generate',
     files: RAILS_CONTRACTS.map((contract) => ({
       path: `contracts/${contractFileName(contract)}`,
       text: contractText(contract),

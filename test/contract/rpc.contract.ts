@@ -285,7 +285,7 @@ export function rpcContract(name: string, open: (parts: RpcBindingParts) => Prom
         service.failuresLeft = Infinity;
         const startedMs = clock.monotonicMs();
         const error = await failure(port.flakyRead({}, context({ deadlineMs: 300 })));
-        expect(error.code).toMatch(/^(BUS_UNAVAILABLE|RPC_DEADLINE_EXCEEDED)$/);
+        expect(error.code).toBe('BUS_UNAVAILABLE');
         expect(clock.monotonicMs() - startedMs).toBeLessThan(1_000);
         expect(service.attempts).toBeGreaterThan(1);
       });

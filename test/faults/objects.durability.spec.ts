@@ -106,6 +106,23 @@ describe('files adapter on a watched disk', () => {
     });
   });
 
+  describe('files: what it opens', () => {
+    it('is closed whether a call succeeds, is refused, fails, or is left half-way', async () => {
+      const key = keyUnder(freshPrefix(), 'object');
+      const { ref } = await store.putIfAbsent(key, noise(700_000), BINARY);
+      await store.putIfAbsent(key, noise(700_000), BINARY);
+      await store.putIfAbsent(key, bytesOf('other'), BINARY);
+      await store.health();
+      await store.list('');
+      await store.readRange(ref, { start: 5, end: 9 });
+      for await (const _chunk of store.open(ref)) break;
+      const wrong = { ...ref, size: ref.size - 1 };
+      await Promise.all([store.read(wrong), store.readRange(wrong, { start: 0, end: 1 })].map(refusal));
+      await refusal(store.putIfAbsent(key, bytesOf('x'), { ...BINARY, expect: ref.digest.hex }));
+      expect([disk.calls > 20, disk.open]).toEqual([true, 0]);
+    });
+  });
+
   describe('files: a disk that fails at any one call', () => {
     it.each(['ENOSPC', 'EIO'])('shows nothing, or the whole object, when it is %s', async (code) => {
       const seen = new Set<string>();
@@ -134,7 +151,7 @@ describe('files adapter on a watched disk', () => {
         expect([failed, error.code, standing !== null]).toEqual([failed, expected, linked]);
         expect(error.message).not.toContain(folder);
         const again = await store.putIfAbsent(key, noise(700_000), BINARY);
-        expect(again.outcome).toBe(linked ? 'DUPLICATE' : 'NEW');
+        expect([again.outcome, disk.open]).toEqual([linked ? 'DUPLICATE' : 'NEW', 0]);
         expect((await store.read(again.ref)).byteLength).toBe(700_000);
       }
       expect([...seen].sort()).toEqual(['link', 'mkdir', 'open', 'sync', 'write']);

@@ -6,14 +6,16 @@ import { SystemClock } from '../../src/substrate/clock/system.clock.js';
 import {
   BINARY,
   bytesOf,
+  collect,
   eventually,
   freshPrefix,
   keyUnder,
   noiseStream,
+  refusal,
   TEXT,
 } from '../../src/substrate/objects/contract/kit.js';
 import { FilesObjects } from '../../src/substrate/objects/files.objects.js';
-import { temporaryFolder } from '../support/objects-harness.js';
+import { tamperFile, temporaryFolder } from '../support/objects-harness.js';
 import { crashRounds } from '../support/objects-crash.js';
 import { STORE_VARIABLE } from '../support/objects-store.js';
 
@@ -137,6 +139,28 @@ describe('files: a disk that is full', () => {
       unmount?.();
       await rm(folder, { recursive: true });
     }
+  });
+});
+
+describe('files: a seal that was touched', () => {
+  it('is found by head and by every way to read, wherever it was touched', async () => {
+    const folder = await temporaryFolder();
+    const store = await FilesObjects.open(folder, clock);
+    for (const offset of [0, 20, 100, 300, 446, 447, 510, 511]) {
+      const key = keyUnder(freshPrefix(), 'object');
+      const { ref } = await store.putIfAbsent(key, bytesOf('as it was'), TEXT);
+      await tamperFile(join(folder, 'objects', `${key}!`), { how: 'flip', offset: ref.size + offset });
+      const errors = await Promise.all(
+        [store.head(key), store.read(ref), collect(store.open(ref)), store.readRange(ref, { start: 0, end: 1 })].map(
+          refusal,
+        ),
+      );
+      expect(errors.map(({ code, data }) => [offset, code, data['key']])).toEqual(
+        errors.map(() => [offset, 'OBJECTS_DIGEST_MISMATCH', key]),
+      );
+    }
+    await store.close();
+    await rm(folder, { recursive: true });
   });
 });
 

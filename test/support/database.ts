@@ -33,7 +33,6 @@ export interface FreshDatabaseOptions {
 /** A migrated database of its own; `server` is under the component name `test`. */
 export interface TestDatabase extends TestDatabaseAddress, FreshDatabase {
   readonly address: PgAddress;
-  drop(): Promise<void>;
 }
 
 /** A Postgres to make test databases on. Open one per spec file in `beforeAll`, close it in `afterAll`. */
@@ -155,11 +154,14 @@ function testPostgres(running: Running): TestPostgres {
       await administrate(`create database ${name} template ${await source}`);
       made.add(name);
       const place = at(name);
-      const open = (options: Partial<PgDatabaseServerOptions> = {}): PgDatabaseServer => {
-        const server = openTestServer(place, { migrationsFolders: folders, ...options });
+      const mine = new Set<PgDatabaseServer>();
+      const keep = (server: PgDatabaseServer): PgDatabaseServer => {
+        mine.add(server);
         opened.add(server);
         return server;
       };
+      const open = (options: Partial<PgDatabaseServerOptions> = {}): PgDatabaseServer =>
+        keep(openTestServer(place, { migrationsFolders: folders, ...options }));
       const server = open();
       // The rights on the database itself are not cloned; this sets them and finds nothing else to do.
       await server.migrate(names);
@@ -168,20 +170,20 @@ function testPostgres(running: Running): TestPostgres {
         server,
         open,
         forSchema: (schema) => server.forSchema(schemaName(schema)),
-        openWithoutAdmin() {
-          const unit = new PgDatabaseServer({
-            address: place.address,
-            roleSecret: TEST_ROLE_SECRET,
-            component: 'unit',
-            clock: new SystemClock(),
-            migrationsFolders: folders,
-          });
-          opened.add(unit);
-          return unit;
-        },
+        openWithoutAdmin: () =>
+          keep(
+            new PgDatabaseServer({
+              address: place.address,
+              roleSecret: TEST_ROLE_SECRET,
+              component: 'unit',
+              clock: new SystemClock(),
+              migrationsFolders: folders,
+            }),
+          ),
         administrate: (text) => administrate(text, name),
         async drop() {
-          await server.close(1_000);
+          await Promise.all([...mine].map((each) => each.close(1_000)));
+          mine.forEach((each) => opened.delete(each));
           await administrate(`drop database if exists ${name} with (force)`);
           made.delete(name);
         },
@@ -221,6 +223,6 @@ async function openEmbedded(): Promise<TestPostgres> {
 }
 
 async function launch(folder: string): Promise<{ launched: LaunchedServer; close: () => Promise<void> }> {
-  const launcher = new Launcher({ folder, clock: new SystemClock() });
+  const launcher = new Launcher({ folder, clock: new SystemClock(), durable: false });
   return { launched: await launcher.join(), close: () => launcher.leave(10_000) };
 }

@@ -20,6 +20,12 @@ export class WatchedDisk {
   readonly events: DiskEvent[] = [];
   fail: (call: string, index: number) => DiskFault | null = () => null;
   #calls = 0;
+  #open = 0;
+
+  /** Files and folders that were opened and not closed: a garbage collector would hide them from the system's count. */
+  get open(): number {
+    return this.#open;
+  }
 
   /** How many calls there were, so that a test can fail each of them in turn. */
   get calls(): number {
@@ -61,8 +67,13 @@ export class WatchedDisk {
   /** The handle with its `write` and `sync` recorded; everything else is the handle's own. */
   #watched(handle: real.FileHandle, opened: unknown): real.FileHandle {
     const path = String(opened);
-    const [write, sync] = [handle.write.bind(handle), handle.sync.bind(handle)];
+    const [write, sync, close] = [handle.write.bind(handle), handle.sync.bind(handle), handle.close.bind(handle)];
+    this.#open += 1;
     return Object.assign(handle, {
+      close: async () => {
+        this.#open -= 1;
+        await close();
+      },
       write: async (...given: Parameters<typeof handle.write>) => {
         const result = await this.#try('write', () => write(...given));
         this.events.push({ call: 'write', path });

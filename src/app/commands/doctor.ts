@@ -99,10 +99,10 @@ async function substrates(units: UnitTable, profile: Profile, folder: DataFolder
   try {
     database = await openDatabase(opening);
     const server = database;
-    findings.push(await tried('database', () => server.health()));
     const schemas = schemasOf(units.units, profile);
     // An embedded database belongs to this folder alone, so bringing it up to date is what the next start would do anyway.
     if (profile.wiring.database.kind === 'embedded') await database.migrate(schemas);
+    findings.push(await tried('database', () => server.health()));
     findings.push(
       await tried('schemas', async () => {
         await server.verify(schemas);

@@ -184,7 +184,11 @@ export class KafkaBus extends Bus {
     const cluster = `the Kafka cluster behind ${this.#options.brokers.join(', ')}`;
     try {
       // The client library tries several times; a health check has one patience for all of it.
-      const answered = await bounded(clock, this.#requestTimeoutMs, this.#wire.refresh().then(() => true));
+      const answered = await bounded(
+        clock,
+        this.#requestTimeoutMs,
+        this.#wire.refresh().then(() => true),
+      );
       if (answered === undefined) throw new Error(`no answer within ${this.#requestTimeoutMs} ms`);
       return { ok: true, detail: `${cluster} answers`, tookMs: clock.monotonicMs() - startMs };
     } catch (error) {

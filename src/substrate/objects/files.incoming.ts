@@ -97,7 +97,7 @@ function isAlive(writer: string): boolean {
   // Not a name that this program gives: whose it is, is unknown, so it stays.
   if (pid === undefined || birth === undefined || !Number.isSafeInteger(pid) || pid < 1) return true;
   const born = birthOf(pid);
-  if (born !== null) return false;
+  if (born !== null) return born === birth;
   try {
     process.kill(pid, 0);
     return true;

@@ -293,7 +293,7 @@ export class S3Objects extends Objects {
         new GetObjectCommand({
           Bucket: this.#bucket,
           Key: storedName(key),
-          ...(offset === 0 ? {} : { Range: `bytes=${offset}-` }),
+          
         }),
       );
       if (!(answer.Body instanceof Readable)) throw new ProbityError('OBJECTS_UNAVAILABLE', `no body came of ${key}`);

@@ -1,4 +1,5 @@
 import { type Context, SpanKind } from '@opentelemetry/api';
+import type { ProbityError } from '../../rails/errors/probity-error.js';
 import type { Clock } from '../clock/clock.port.js';
 import { deadline, endOf, endsWith } from '../clock/deadline.js';
 import { GoldenSignals } from '../telemetry/golden-signals.js';
@@ -88,6 +89,7 @@ class RpcCaller {
   }
 
   async #attempts(name: string, method: RpcMethod, request: unknown, call: OutgoingCall): Promise<unknown> {
+    let last: ProbityError | undefined;
     for (let attempt = 0; ; attempt++) {
       try {
         if (call.signal.aborted) throw endOf(call.signal);
@@ -97,8 +99,10 @@ class RpcCaller {
         const error = call.signal.aborted ? endOf(call.signal) : portable(thrown);
         const pauseMs = this.#pauseMs(attempt);
         const leftMs = call.deadlineAtMs - this.parts.clock.monotonicMs();
-        const over = error.code === 'RPC_DEADLINE_EXCEEDED' || pauseMs >= leftMs;
-        if (!method.idempotent || !error.retryable || over) throw error;
+        // What went wrong before time ran out says more than that time ran out.
+        if (error.code === 'RPC_DEADLINE_EXCEEDED') throw last ?? error;
+        if (!method.idempotent || !error.retryable || pauseMs >= leftMs) throw error;
+        last = error;
         await this.parts.clock.sleep(pauseMs, call.signal);
       }
     }

@@ -12,11 +12,11 @@ import { KafkaFetcher, keyOf } from './kafka.fetcher.js';
 import { committedMarks } from './kafka.marks.js';
 import { KafkaMember, type Session } from './kafka.member.js';
 import { type KafkaTopics } from './kafka.topics.js';
-import { type KafkaWire } from './kafka.wire.js';
+import { type Wire } from './kafka.wire.js';
 
 export interface ConsumerPlan {
   readonly options: ConsumerOptions;
-  readonly wire: KafkaWire;
+  readonly wire: Wire;
   readonly clock: Clock;
   readonly topics: KafkaTopics;
   readonly requestTimeoutMs: number;

@@ -4,7 +4,7 @@ import { type BusRecord, type Offset, type Position, type RecordBatch, type Topi
 import { committedPart } from './kafka.log.core.js';
 import { judgePosition } from './kafka.marks.js';
 import { busError } from './kafka.persist.js';
-import { classify, isRefusal, type KafkaWire, READ_COMMITTED, type WireError } from './kafka.wire.js';
+import { classify, isRefusal, type Wire, READ_COMMITTED, type WireError } from './kafka.wire.js';
 
 /**
  * Reads chosen partitions from chosen offsets ahead of who takes the records. The broker keeps one long poll waiting per
@@ -29,7 +29,7 @@ interface Slot extends TopicPartition {
 }
 
 export interface FetcherOptions {
-  readonly wire: KafkaWire;
+  readonly wire: Wire;
   readonly clock: Clock;
   readonly requestTimeoutMs: number;
   /** Stops reading ahead when so many records of a partition wait. */

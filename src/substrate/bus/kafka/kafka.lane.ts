@@ -3,14 +3,7 @@ import { type Offset, type OutgoingRecord } from '../bus.port.js';
 import { offsetOf, type Place } from './kafka.log.core.js';
 import { keyOf } from './kafka.fetcher.js';
 import { passes, persist } from './kafka.persist.js';
-import {
-  classify,
-  isRefusal,
-  type KafkaWire,
-  type ProducerIdentity,
-  WireError,
-  type WireMessage,
-} from './kafka.wire.js';
+import { classify, isRefusal, type Wire, type ProducerIdentity, WireError, type WireMessage } from './kafka.wire.js';
 
 /** A part of a transaction: what goes to one partition, cut into batches that the broker takes. */
 export interface LanePart extends Place {
@@ -18,7 +11,7 @@ export interface LanePart extends Place {
 }
 
 export interface LanePlan {
-  readonly wire: KafkaWire;
+  readonly wire: Wire;
   readonly clock: Clock;
   readonly requestTimeoutMs: number;
   /** After this the coordinator aborts what a dead writer left open; until then readers of its partitions wait. */

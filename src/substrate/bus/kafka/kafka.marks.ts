@@ -3,14 +3,14 @@ import { type Clock } from '../../clock/clock.port.js';
 import { type Offset, type PartitionMarks, type Position, type TopicName } from '../bus.port.js';
 import { offsetOf } from './kafka.log.core.js';
 import { persist } from './kafka.persist.js';
-import { type KafkaWire, READ_COMMITTED, READ_UNCOMMITTED } from './kafka.wire.js';
+import { type Wire, READ_COMMITTED, READ_UNCOMMITTED } from './kafka.wire.js';
 
 const EARLIEST = -2;
 const LATEST = -1;
 
 /** One kind of offset of all partitions of a topic: one request per leader. */
 async function offsetsAt(
-  wire: KafkaWire,
+  wire: Wire,
   topic: string,
   timestamp: typeof EARLIEST | typeof LATEST,
   isolationLevel: number,
@@ -32,7 +32,7 @@ async function offsetsAt(
 }
 
 interface MarksPlan {
-  readonly wire: KafkaWire;
+  readonly wire: Wire;
   readonly clock: Clock;
   readonly timeoutMs: number;
 }

@@ -5,10 +5,10 @@ import { type GroupName, type TopicName, type TopicPartition } from '../bus.port
 import { assignPartitions } from '../group-assignment.core.js';
 import { keyOf } from './kafka.fetcher.js';
 import { bounded, busError, passes, persist } from './kafka.persist.js';
-import { classify, encodings, isRefusal, type JoinedGroup, type KafkaWire } from './kafka.wire.js';
+import { classify, encodings, isRefusal, type JoinedGroup, type Wire } from './kafka.wire.js';
 
 export interface MemberPlan {
-  readonly wire: KafkaWire;
+  readonly wire: Wire;
   readonly clock: Clock;
   readonly group: GroupName;
   readonly topics: readonly TopicName[];

@@ -1,7 +1,7 @@
 import { ProbityError } from '../../../rails/errors/probity-error.js';
 import { type ErrorCode } from '../../../rails/errors/registry.js';
 import { type Clock } from '../../clock/clock.port.js';
-import { classify, isRefusal, type KafkaWire, type WireError } from './kafka.wire.js';
+import { classify, isRefusal, type Wire, type WireError } from './kafka.wire.js';
 
 /** Refusals that pass by themselves: a leader or coordinator moves, loads, or is in the middle of a transaction. */
 const PASSING = [
@@ -29,7 +29,7 @@ export function passes(error: WireError, also: readonly string[] = []): boolean 
 }
 
 export interface Persistence {
-  readonly wire: KafkaWire;
+  readonly wire: Wire;
   readonly clock: Clock;
   /** On the clock's monotonic scale; past it the last failure is thrown. */
   readonly deadlineMs: number;
@@ -45,6 +45,8 @@ export async function persist<Result>(plan: Persistence, work: () => Promise<Res
     try {
       return await work();
     } catch (raw) {
+      // What the platform itself refused (an answer that makes no sense) does not get better by asking again.
+      if (raw instanceof ProbityError) throw raw;
       const error = classify(raw);
       if (!passes(error, plan.also) || clock.monotonicMs() + waitMs > deadlineMs || signal?.aborted === true)
         throw error;

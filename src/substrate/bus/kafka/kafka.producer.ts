@@ -12,11 +12,11 @@ import { isTakenOver, Lane, type LanePart } from './kafka.lane.js';
 import { cutIntoBatches, encodedBytesMax, recordBytes } from './kafka.log.core.js';
 import { busError } from './kafka.persist.js';
 import { assertPartition, type KafkaTopics } from './kafka.topics.js';
-import { classify, type KafkaWire } from './kafka.wire.js';
+import { classify, type Wire } from './kafka.wire.js';
 
 export interface ProducerPlan {
   readonly name: string;
-  readonly wire: KafkaWire;
+  readonly wire: Wire;
   readonly clock: Clock;
   readonly topics: KafkaTopics;
   readonly requestTimeoutMs: number;

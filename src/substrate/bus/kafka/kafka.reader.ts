@@ -2,10 +2,10 @@ import { type BusReader, type RecordBatch, type TopicPartition } from '../bus.po
 import { type Clock } from '../../clock/clock.port.js';
 import { type KafkaFetcher } from './kafka.fetcher.js';
 import { busError } from './kafka.persist.js';
-import { type KafkaWire } from './kafka.wire.js';
+import { type Wire } from './kafka.wire.js';
 
 export interface ReaderPlan {
-  readonly wire: KafkaWire;
+  readonly wire: Wire;
   readonly clock: Clock;
   readonly fetcher: KafkaFetcher;
   readonly places: readonly TopicPartition[];

@@ -207,7 +207,8 @@ export function classify(error: unknown): WireError {
   if (chain.some((one) => one.name === 'KafkaJSSASLAuthenticationError')) {
     return new WireError('refused', 'SASL_AUTHENTICATION_FAILED', outer.message, undefined, { cause: error });
   }
-  const known = outer.name.startsWith('KafkaJS') || 'code' in outer;
+  // Node's own names for a broken connection are E… and ERR_…; anything else that is not the library's is our mistake.
+  const known = outer.name.startsWith('KafkaJS') || ('code' in outer && /^E[A-Z_]+$/.test(String(outer.code)));
   return new WireError(known ? 'unreachable' : 'defect', outer.name, outer.message, undefined, { cause: error });
 }
 
@@ -393,6 +394,12 @@ export class KafkaWire {
     return broker as unknown as WireBroker;
   }
 }
+
+/** What the protocols need of a wire; a test can stand in for the broker with it. */
+export type Wire = Pick<
+  KafkaWire,
+  'leaders' | 'refresh' | 'coordinatorOfTransactions' | 'coordinatorOfGroup' | 'ask' | 'close'
+>;
 
 /** The consumer protocol's own encodings, readable for every tool that lists groups. */
 export const encodings = {

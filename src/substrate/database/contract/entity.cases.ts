@@ -41,7 +41,10 @@ export function entityCases(harness: TheHarness): void {
       entities = await fresh.server.openEntities(ALPHA, [ItemEntity]);
     }, CASE_LIMIT_MS);
     beforeEach(() => fresh.forSchema('alpha').query('delete from item'));
-    afterAll(() => folder.remove());
+    afterAll(async () => {
+      await fresh.drop();
+      await folder.remove();
+    });
 
     const stored = async (): Promise<number> => (await fresh.forSchema('alpha').query('select 1 from item')).count;
 

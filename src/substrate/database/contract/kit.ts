@@ -18,10 +18,12 @@ export interface FreshDatabase {
   readonly address: PgAddress;
   readonly server: PgDatabaseServer;
   forSchema(schema: string): Database;
-  /** A server object of its own, as another process would have it; closed with the harness. */
+  /** A server object of its own, as another process would have it; closed when the database is dropped. */
   open(options?: Partial<PgDatabaseServerOptions>): PgDatabaseServer;
   /** As a unit's process is wired in production: with the role secret and no administrator. */
   openWithoutAdmin(): PgDatabaseServer;
+  /** Closes what was opened on it and drops it: a restart after a crash brings every file of every database to the disk. */
+  drop(): Promise<void>;
   /** Runs a text as the administrator; what goes wrong is the driver's own error. */
   administrate(text: string): Promise<void>;
 }

@@ -22,7 +22,10 @@ export function migrationCases(harness: TheHarness): void {
       // Migrated for nothing but the shared schema: alpha has never been here.
       fresh = await harness().fresh({ schemas: [], migrationsFolders: [folder.path] });
     }, CASE_LIMIT_MS);
-    afterEach(() => folder.remove());
+    afterEach(async () => {
+      await fresh.drop();
+      await folder.remove();
+    });
 
     const tables = async (): Promise<readonly unknown[]> =>
       (

@@ -30,6 +30,7 @@ export function outageCases(harness: TheHarness): void {
     beforeEach(() => database.query('delete from item'));
     afterAll(async () => {
       await wire.close();
+      await fresh.drop();
       await folder.remove();
     });
 

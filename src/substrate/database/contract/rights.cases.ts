@@ -23,7 +23,10 @@ export function rightsCases(harness: TheHarness): void {
       alpha = fresh.forSchema('alpha');
       beta = fresh.forSchema('beta');
     }, CASE_LIMIT_MS);
-    afterAll(() => folder.remove());
+    afterAll(async () => {
+      await fresh.drop();
+      await folder.remove();
+    });
 
     it('logs in each schema as its own role, and names the component', async () => {
       const text = `select current_user as role, current_setting('application_name') as name, current_setting('search_path') as path`;
@@ -106,7 +109,10 @@ export function rightsCases(harness: TheHarness): void {
       await alpha.query('insert into log (id, part) values (1, 1)');
       await alpha.query('insert into parent (id) values (2); insert into child (id) values (2)');
     }, CASE_LIMIT_MS);
-    afterAll(() => folder.remove());
+    afterAll(async () => {
+      await fresh.drop();
+      await folder.remove();
+    });
 
     const GUARDED = 'alpha.fact, alpha.log, alpha.log_one';
     const CHANGES = [

@@ -19,7 +19,10 @@ export function sessionCases(harness: TheHarness): void {
       fresh = await harness().fresh({ schemas: ['alpha'], migrationsFolders: [folder.path] });
       database = fresh.forSchema('alpha');
     }, CASE_LIMIT_MS);
-    afterAll(() => folder.remove());
+    afterAll(async () => {
+      await fresh.drop();
+      await folder.remove();
+    });
 
     it('hears what others notify, in order, and only after their commit', async () => {
       const session = await database.session();

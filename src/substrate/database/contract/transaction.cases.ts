@@ -23,7 +23,10 @@ export function transactionCases(harness: TheHarness): void {
       database = fresh.forSchema('alpha');
     }, CASE_LIMIT_MS);
     beforeEach(() => database.query('delete from item; delete from slot'));
-    afterAll(() => folder.remove());
+    afterAll(async () => {
+      await fresh.drop();
+      await folder.remove();
+    });
 
     const ids = async (): Promise<readonly number[]> =>
       (await database.query<{ id: number }>('select id from item order by id')).rows.map(({ id }) => id);

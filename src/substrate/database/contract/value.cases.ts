@@ -1,16 +1,28 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Database } from '../database.port.js';
-import { CASE_LIMIT_MS, expectCode, migrationFolder, type MigrationFolder, type TheHarness } from './kit.js';
+import {
+  CASE_LIMIT_MS,
+  expectCode,
+  migrationFolder,
+  type FreshDatabase,
+  type MigrationFolder,
+  type TheHarness,
+} from './kit.js';
 
 export function valueCases(harness: TheHarness): void {
   describe('values and refusals', () => {
     let folder: MigrationFolder;
+    let fresh: FreshDatabase;
     let database: Database;
     beforeAll(async () => {
       folder = await migrationFolder();
-      database = (await harness().fresh({ schemas: ['alpha'], migrationsFolders: [folder.path] })).forSchema('alpha');
+      fresh = await harness().fresh({ schemas: ['alpha'], migrationsFolders: [folder.path] });
+      database = fresh.forSchema('alpha');
     }, CASE_LIMIT_MS);
-    afterAll(() => folder.remove());
+    afterAll(async () => {
+      await fresh.drop();
+      await folder.remove();
+    });
 
     it('keeps microseconds, days and whole numbers as they are', async () => {
       const { rows, count } = await database.query(

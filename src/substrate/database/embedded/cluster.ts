@@ -12,11 +12,17 @@ import { explaining, give, syncFolder, type Layout } from './layout.js';
 export const ADMIN_USER = 'probity_admin';
 export const DATABASE_NAME = 'probity';
 
+export interface ClusterOptions {
+  readonly adminPassword: string;
+  /** False leaves it to the system when the cluster reaches the disk. */
+  readonly durable: boolean;
+}
+
 /**
  * Makes the cluster where there is none. It is built under another name and renamed when all is done, so that a cluster
  * under its own name is whole: a process killed in the middle leaves only rubbish for the next start to sweep.
  */
-export async function ensureCluster(layout: Layout, binaries: Binaries, adminPassword: string): Promise<void> {
+export async function ensureCluster(layout: Layout, binaries: Binaries, options: ClusterOptions): Promise<void> {
   sweep(layout);
   if (existsSync(layout.cluster)) {
     demandVersion(layout, binaries);
@@ -25,11 +31,11 @@ export async function ensureCluster(layout: Layout, binaries: Binaries, adminPas
   const half = join(layout.home, `cluster.half.${randomUUID()}`);
   const passwordFile = join(layout.home, `password.half.${randomUUID()}`);
   explaining(layout.folder, () => {
-    writeFileSync(passwordFile, `${adminPassword}\n`, { mode: 0o600 });
+    writeFileSync(passwordFile, `${options.adminPassword}\n`, { mode: 0o600 });
     give(passwordFile, layout.account);
   });
   try {
-    await initdb(layout, binaries, half, passwordFile);
+    await initdb(layout, binaries, half, passwordFile, options.durable);
     await createDatabase(layout, binaries, half);
     renameSync(half, layout.cluster);
     syncFolder(layout.home);
@@ -43,11 +49,18 @@ export async function ensureCluster(layout: Layout, binaries: Binaries, adminPas
  * The encoding and the order of text are the server's own (`builtin`), not the system's: the same words sort the same on
  * every machine, and an update of the C library cannot break an index. Initdb brings all to the disk before it ends.
  */
-async function initdb(layout: Layout, binaries: Binaries, folder: string, passwordFile: string): Promise<void> {
+async function initdb(
+  layout: Layout,
+  binaries: Binaries,
+  folder: string,
+  passwordFile: string,
+  durable: boolean,
+): Promise<void> {
   const args = [
     ...['--pgdata', folder, '--username', ADMIN_USER, '--pwfile', passwordFile, '--auth', 'scram-sha-256'],
     ...['--encoding', 'UTF8', '--locale', 'C', '--locale-provider', 'builtin', '--builtin-locale', 'C.UTF-8'],
     '--data-checksums',
+    ...(durable ? [] : ['--no-sync']),
   ];
   await runToEnd(layout, join(binaries.home, 'bin', 'initdb'), args, '');
 }

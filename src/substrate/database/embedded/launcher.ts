@@ -16,6 +16,8 @@ export interface LauncherOptions {
   readonly clock: Clock;
   /** A fixed port; any free one when left out. */
   readonly port?: number;
+  /** False for throw-away servers of tests: nothing is forced to the disk, so a power cut may destroy it. */
+  readonly durable?: boolean;
   /** Called when the server or its watchdog was found dead and has been seen to, or could not be. */
   readonly onRepair?: (fault: unknown) => void;
 }
@@ -103,16 +105,18 @@ export class Launcher {
     port: number | undefined,
   ): Promise<{ readonly secrets: Secrets; readonly postmaster: Postmaster; readonly how: 'started' | 'joined' }> {
     const layout = this.#layout;
-    const { clock } = this.#options;
+    const { clock, durable = true } = this.#options;
     return await underStartLock(layout.lockFile, clock, async () => {
       const secrets = readOrMakeSecrets(layout);
       const binaries = findBinaries(layout.account, layout.copiesFolder);
-      await ensureCluster(layout, binaries, secrets.adminPassword);
+      await ensureCluster(layout, binaries, { adminPassword: secrets.adminPassword, durable });
       const membership = this.#membership?.beat() === true ? this.#membership : await joinWatchdog(layout, clock);
       try {
         const live = livePostmaster(layout);
         if (live !== undefined) await untilReady(layout, clock, live);
-        const postmaster = live ?? (await startPostmaster(layout, binaries, clock, port === undefined ? {} : { port }));
+        const postmaster =
+          live ??
+          (await startPostmaster(layout, binaries, clock, { durable, ...(port === undefined ? {} : { port }) }));
         if (this.#membership !== membership) this.#membership?.leave();
         this.#membership = membership;
         return { secrets, postmaster, how: live === undefined ? 'started' : 'joined' };

@@ -92,6 +92,7 @@ export async function untilReady(layout: Layout, clock: Clock, postmaster: Postm
 export interface StartOptions {
   /** The only port that will do; else the last one where it is free, else any. */
   readonly port?: number;
+  readonly durable: boolean;
 }
 
 /** Starts the server in a session of its own, so that Ctrl-C and a closed terminal do not reach it. */
@@ -105,7 +106,7 @@ export async function startPostmaster(
   let port = options.port ?? lastPort(layout) ?? (await freePort());
   for (let attempt = 1; ;) {
     disarmPidFile(layout);
-    const outcome = await tryStart(layout, binaries, clock, port);
+    const outcome = await tryStart(layout, binaries, clock, { port, durable: options.durable });
     if (!('said' in outcome)) {
       explaining(layout.folder, () => writeDurably(layout.portFile, `${port}\n`, 0o644));
       return outcome;
@@ -129,14 +130,19 @@ interface Refused {
   readonly code: string;
 }
 
-async function tryStart(layout: Layout, binaries: Binaries, clock: Clock, port: number): Promise<Postmaster | Refused> {
+async function tryStart(
+  layout: Layout,
+  binaries: Binaries,
+  clock: Clock,
+  { port, durable }: { readonly port: number; readonly durable: boolean },
+): Promise<Postmaster | Refused> {
   const log = explaining(layout.folder, () => openLog(layout));
   const logStart = statSync(layout.logFile).size;
   let child: ChildProcess;
   try {
     child = spawn(
       join(binaries.home, 'bin', 'postgres'),
-      ['-D', layout.cluster, '-p', String(port), ...settingArguments()],
+      ['-D', layout.cluster, '-p', String(port), ...settingArguments(durable)],
       {
         ...spawnOptions(layout.account, layout.home),
         detached: true,
@@ -168,8 +174,9 @@ async function tryStart(layout: Layout, binaries: Binaries, clock: Clock, port: 
   }
 }
 
-function settingArguments(): readonly string[] {
-  return Object.entries(SERVER_SETTINGS).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
+function settingArguments(durable: boolean): readonly string[] {
+  const settings = { ...SERVER_SETTINGS, ...(durable ? {} : { fsync: 'off' }) };
+  return Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
 }
 
 function openLog(layout: Layout): number {

@@ -1,6 +1,11 @@
 /**
- * The server's settings, given on the command line so that no file in the data folder can weaken them.
+ * After a crash Postgres first brings every file of the cluster to the disk, one by one; with a few dozen databases that took
+ * 50 s. Linux can do it for the whole file system in one call.
  */
+const recovery: Readonly<Record<string, string>> =
+  process.platform === 'linux' ? { recovery_init_sync_method: 'syncfs' } : {};
+
+/** The server's settings, given on the command line so that no file in the data folder can weaken them. */
 export const SERVER_SETTINGS: Readonly<Record<string, string>> = {
   listen_addresses: '127.0.0.1',
   // A socket's path may have 107 bytes, and data folders lie deeper; TCP on loopback has no such limit.
@@ -26,4 +31,5 @@ export const SERVER_SETTINGS: Readonly<Record<string, string>> = {
   // Failed statements are the caller's business and quote its values; the log keeps what happens to the server itself.
   log_min_messages: 'log',
   log_min_error_statement: 'panic',
+  ...recovery,
 };

@@ -58,36 +58,49 @@ revoke insert, update, delete, truncate on topics, partitions, producers from pr
 --
 -- Per part: topic, partition and count. Per record, in the order of the parts: the number of its part, the bytes of key
 -- (-1: none), headers and value, and where they begin in the payload, which is sent once, as it is.
+--
+-- It is called by the two functions below alone and runs with their rights and settings: their search_path, and generic
+-- plans, since the server would otherwise plan the insert anew for each small append, which costs more than running it.
 create function lay_down(
   part_topics integer[], part_partitions integer[], part_counts integer[],
   record_parts integer[], starts integer[], key_bytes integer[], header_bytes integer[], value_bytes integer[],
   payload bytea
 ) returns bigint[]
   language plpgsql
-  set search_path = bus, pg_temp
 as $$
 declare
   part record;
   base bigint;
   now_ms bigint;
-  first_offsets bigint[] := array_fill(null::bigint, array[cardinality(part_topics)]);
-  shifts bigint[] := array_fill(null::bigint, array[cardinality(part_topics)]);
+  first_offsets bigint[];
+  shifts bigint[];
 begin
-  for part in
-    select p.number::integer as number, p.topic_id, p.partition, p.count,
-      sum(p.count) over (order by p.number) - p.count as records_before
-    from unnest(part_topics, part_partitions, part_counts) with ordinality as p (topic_id, partition, count, number)
-    order by p.topic_id, p.partition, p.number
-  loop
-    update partitions as p set next_offset = p.next_offset + part.count
-      where p.topic_id = part.topic_id and p.partition = part.partition
-      returning p.next_offset - part.count into base;
-    if not found then
-      raise exception using errcode = 'PBB02', message = 'the bus has no such partition';
-    end if;
-    first_offsets[part.number] := base;
-    shifts[part.number] := base - part.records_before - 1;
-  end loop;
+  if cardinality(part_topics) = 1 then
+    -- The usual append needs no order of locks, and without the loop's query a single record costs a fifth less.
+    update partitions as p set next_offset = p.next_offset + part_counts[1]
+      where p.topic_id = part_topics[1] and p.partition = part_partitions[1]
+      returning p.next_offset - part_counts[1] into base;
+    first_offsets := array[base];
+    shifts := array[base - 1];
+  else
+    first_offsets := array_fill(null::bigint, array[cardinality(part_topics)]);
+    shifts := first_offsets;
+    for part in
+      select p.number::integer as number, p.topic_id, p.partition, p.count,
+        sum(p.count) over (order by p.number) - p.count as records_before
+      from unnest(part_topics, part_partitions, part_counts) with ordinality as p (topic_id, partition, count, number)
+      order by p.topic_id, p.partition, p.number
+    loop
+      update partitions as p set next_offset = p.next_offset + part.count
+        where p.topic_id = part.topic_id and p.partition = part.partition
+        returning p.next_offset - part.count into base;
+      first_offsets[part.number] := base;
+      shifts[part.number] := base - part.records_before - 1;
+    end loop;
+  end if;
+  if array_position(first_offsets, null) is not null then
+    raise exception using errcode = 'PBB02', message = 'the bus has no such partition';
+  end if;
   -- Taken under the locks, so that the stamps of a partition rise with its offsets as far as the server's clock does.
   now_ms := floor(extract(epoch from clock_timestamp()) * 1000);
   insert into records (topic_id, partition, record_offset, appended_at_ms, key, headers, value)
@@ -113,6 +126,7 @@ create function append(
   language plpgsql
   security definer
   set search_path = bus, pg_temp
+  set plan_cache_mode = force_generic_plan
 as $$
 begin
   perform from producers as p where p.name = producer and p.epoch = producer_epoch for share;
@@ -130,12 +144,15 @@ create function append_within(
   record_parts integer[], starts integer[], key_bytes integer[], header_bytes integer[], value_bytes integer[],
   payload bytea
 ) returns bigint[]
-  language sql
+  language plpgsql
   security definer
   set search_path = bus, pg_temp
+  set plan_cache_mode = force_generic_plan
 as $$
-  select lay_down(part_topics, part_partitions, part_counts, record_parts, starts, key_bytes, header_bytes, value_bytes,
-    payload)
+begin
+  return lay_down(part_topics, part_partitions, part_counts, record_parts, starts, key_bytes, header_bytes, value_bytes,
+    payload);
+end
 $$;
 
 -- Fences every earlier producer of the name; waits until its appends in flight have ended one way or the other.

@@ -1,4 +1,4 @@
-import { describe, expect, it } from '@jest/globals';
+import { describe, expect, it, jest } from '@jest/globals';
 import { ManualClock } from '../../src/substrate/clock/manual.clock.js';
 import { SystemClock } from '../../src/substrate/clock/system.clock.js';
 import { clockContract } from './clock.contract.js';
@@ -15,6 +15,19 @@ clockContract('system', () => {
 clockContract('manual', () => {
   const clock = new ManualClock();
   return { clock, elapse: (durationMs) => clock.advance(durationMs) };
+});
+
+describe('system clock', () => {
+  it('gives no delay to a timer that its 32 bits cannot hold', () => {
+    const timers = jest.spyOn(globalThis, 'setTimeout');
+    const controller = new AbortController();
+    void new SystemClock().sleep(2 ** 40, controller.signal);
+    void new SystemClock().sleep(Infinity, controller.signal);
+    const delays = timers.mock.calls.map(([, delayMs]) => delayMs);
+    controller.abort();
+    timers.mockRestore();
+    expect(delays).toEqual([2 ** 31 - 1, 2 ** 31 - 1]);
+  });
 });
 
 describe('manual clock', () => {

@@ -14,7 +14,8 @@ import {
 import { S3Objects } from '../../src/substrate/objects/s3.objects.js';
 import { type S3ObjectsOptions } from '../../src/substrate/objects/s3.options.js';
 import { type ObjectKey } from '../../src/rails/ref.js';
-import { rawClient, runChild, s3Options, temporaryFolder } from '../support/objects-harness.js';
+import { rawClient, runChild, s3Options, temporaryFolder, variable } from '../support/objects-harness.js';
+import { LossyProxy } from '../support/objects-proxy.js';
 
 /** Two parts and a bit. */
 const SIZE = 36_000_000;
@@ -75,6 +76,18 @@ describe('s3: objects too large for one request', () => {
     );
     expect(await nothingVisible(store, prefix, key)).toBe(true);
     expect(await openUploads(key)).toBe(0);
+  });
+
+  it('are NEW when the answer to the joining of their parts is lost', async () => {
+    const proxy = await LossyProxy.open(variable('S3_ENDPOINT'));
+    const through = await S3Objects.open({ ...options, endpoint: proxy.endpoint }, new SystemClock());
+    proxy.losing = /^POST .*[?&]uploadId=/;
+    proxy.lostAnswers = 1;
+    const key = keyUnder(freshPrefix(), 'joined');
+    expect((await through.putIfAbsent(key, noiseStream(SIZE), BINARY)).outcome).toBe('NEW');
+    expect(proxy.losses).toBe(1);
+    await through.close();
+    await proxy.close();
   });
 
   it('are put in constant memory', async () => {

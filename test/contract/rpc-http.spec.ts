@@ -124,6 +124,12 @@ describe('rpc over HTTP: who calls', () => {
     expect(await response.json()).toMatchObject({ actor_id: 'SYSTEM::teller', roles: ['caller'] });
   });
 
+  it('does not wait for a credential beyond the deadline', async () => {
+    const http = await owner();
+    const port = client({ addressOf: () => http.baseUrl, credential: () => new Promise(() => undefined) });
+    expect(await codeOf(port.whoAmI({}, context(50)))).toBe('RPC_DEADLINE_EXCEEDED');
+  });
+
   it('asks for the credential at each call, so that it can be renewed', async () => {
     const http = await owner();
     const credentials = ['pk_teller-1_old', http.credential];
@@ -267,6 +273,9 @@ describe('rpc over HTTP: the wire', () => {
     const traceId = '0af7651916cd43dd8448eb211c80319c';
     const response = await post(await owner(), 'secret', { traceparent: `00-${traceId}-b7ad6b7169203331-01` });
     expect(await response.json()).toMatchObject({ code: 'AUTHZ_DENIED', trace_id: traceId });
+    // A caller without a trace gets the one that begins here.
+    const { trace_id } = (await (await post(await owner(), 'secret')).json()) as { trace_id?: string };
+    expect(telemetry.spans().at(-1)?.spanContext().traceId).toBe(trace_id);
   });
 
   it('keeps its connections for the next call', async () => {

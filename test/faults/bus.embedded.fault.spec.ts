@@ -75,7 +75,6 @@ async function crashes(seed: number, rounds: number): Promise<void> {
     expect(found.records).toBeGreaterThan(30 * rounds);
     expect(children.flatMap((child) => child.said('stale'))).toEqual([]);
     expect(children.map(({ errors }) => errors).filter((errors) => errors !== '')).toEqual([]);
-  } catch (e) { for (const c of children) console.log(c.order.run, c.lines.length, c.lines.slice(-6), c.errors, c.partitions); console.log(await unit.query('select * from positions').catch(String), await bus.marks(topic).catch(String)); throw e;
   } finally {
     await Promise.all(children.map((child) => child.end('SIGKILL')));
     await close();

@@ -118,36 +118,46 @@ describe('s3: faults', () => {
     it('says NEW, not DUPLICATE, when the object that refuses the second trial is its own', async () => {
       const bodies = [bytesOf('small'), noise(3_000_000), noiseStream(100_000), noiseStream(3_000_000)];
       for (const [index, body] of bodies.entries()) {
-        proxy.lostPutAnswers = 1;
+        proxy.lostAnswers = 1;
         const result = await store.putIfAbsent(keyUnder(freshPrefix(), 'own'), body, BINARY);
         expect([result.outcome, proxy.losses]).toEqual(['NEW', index + 1]);
         expect((await store.read(result.ref)).byteLength).toBe(result.ref.size);
       }
     });
 
+    it('says NEW when every answer to a put is lost, as long as it can look what stands', async () => {
+      for (const body of [bytesOf('small'), noiseStream(3_000_000)]) {
+        proxy.lostAnswers = 100;
+        const { outcome, ref } = await store.putIfAbsent(keyUnder(freshPrefix(), 'seen'), body, BINARY);
+        expect([outcome, (await store.read(ref)).byteLength]).toEqual(['NEW', ref.size]);
+      }
+    });
+
     it('says DUPLICATE or CONFLICT when the object that refuses the second trial is another one', async () => {
       const key = keyUnder(freshPrefix(), 'others');
       await store.putIfAbsent(key, bytesOf('first'), TEXT);
-      proxy.lostPutAnswers = 1;
+      proxy.lostAnswers = 1;
       expect((await store.putIfAbsent(key, bytesOf('first'), TEXT)).outcome).toBe('DUPLICATE');
-      proxy.lostPutAnswers = 1;
+      proxy.lostAnswers = 1;
       expect((await store.putIfAbsent(key, bytesOf('other'), TEXT)).outcome).toBe('CONFLICT');
       expect(proxy.losses).toBe(2);
     });
 
-    it('is UNAVAILABLE when every answer is lost, although the object stands, and a repeat knows it again', async () => {
+    it('is UNAVAILABLE when no answer comes at all, although the object stands, and a repeat knows it again', async () => {
       const key = keyUnder(freshPrefix(), 'lost');
-      proxy.lostPutAnswers = 100;
-      const error = await refusal(store.putIfAbsent(key, noiseStream(2_000_000), BINARY));
+      proxy.losing = /^/;
+      proxy.lostAnswers = 100;
+      const error = await refusal(store.putIfAbsent(key, noise(500_000), BINARY));
       expect([error.code, error.retryable]).toEqual(['OBJECTS_UNAVAILABLE', true]);
       expect(proxy.losses).toBeLessThan(20);
-      proxy.lostPutAnswers = 0;
-      expect((await store.putIfAbsent(key, noiseStream(2_000_000), BINARY)).outcome).toBe('DUPLICATE');
+      proxy.lostAnswers = 0;
+      expect((await store.putIfAbsent(key, noise(500_000), BINARY)).outcome).toBe('DUPLICATE');
     });
 
     it('goes on reading where the connection broke, and gives up after a bound', async () => {
       const bytes = noise(4_000_000);
       const { ref } = await store.putIfAbsent(keyUnder(freshPrefix(), 'broken'), bytes, BINARY);
+      // The first chunks of an answer are its head, so the last of these breaks before any byte of the body has come.
       proxy.breakAfterBytes = [1_000_000, 2_000_000, 300];
       expect(Buffer.compare(await collect(store.open(ref)), bytes)).toBe(0);
       expect(proxy.losses).toBe(3);
@@ -170,8 +180,8 @@ describe('s3: faults', () => {
       ]);
       expect(errors.map(({ code }) => code)).toEqual(errors.map(() => 'OBJECTS_UNAVAILABLE'));
       expect((await store.health()).ok).toBe(false);
-      // Four trials of a second each, and the pauses between them; the figure leaves room for a busy machine.
-      expect(performance.now() - startMs).toBeLessThan(12_000);
+      // Three trials of a second each, for the put and for the look-up after it, then health; doubled for a busy machine.
+      expect(performance.now() - startMs).toBeLessThan(18_000);
     });
 
     it('shows nothing when its source fails, although the server is there to take it', async () => {

@@ -59,6 +59,8 @@ async function produce(bus: Bus, order: ChildOrder): Promise<void> {
         else throw fault;
         producer = await reopened(bus, producer.name);
       }
+      // The consumers share the machine with the producers, and the test is about all of them at once.
+      await new Promise((resolve) => setTimeout(resolve, 5));
     }
   };
   say('ready');

@@ -6,6 +6,8 @@ export interface Line {
   readonly port: number;
   /** From now on nothing passes and nobody gets through. */
   readonly cut: () => Promise<void>;
+  /** From now on nothing passes, and nobody is told: a pulled cable. */
+  readonly mute: () => void;
   readonly close: () => Promise<void>;
 }
 
@@ -37,5 +39,13 @@ export async function openLine(targetHost: string, targetPort: number): Promise<
     });
     return closed;
   };
-  return { port: address.port, cut, close: cut };
+  const mute = () => {
+    for (const socket of sockets) {
+      socket.unpipe();
+      socket.pause();
+    }
+    server.removeAllListeners('connection');
+    server.on('connection', (socket) => track(socket).pause());
+  };
+  return { port: address.port, cut, mute, close: cut };
 }

@@ -21,8 +21,9 @@ export async function freshBusDatabase(postgres: TestPostgres): Promise<TestData
 /** A bus as a process of its own would open it; `close` closes its connections, too. */
 export async function openEmbeddedBus(
   place: TestDatabaseAddress,
+  options: Parameters<typeof openTestServer>[1] = {},
 ): Promise<{ readonly bus: Bus; readonly close: () => Promise<void> }> {
-  const server = openTestServer(place);
+  const server = openTestServer(place, options);
   const bus = await EmbeddedBus.open({ database: server.forSchema(BUS_SCHEMA), clock: new SystemClock() });
   return {
     bus,

@@ -3,8 +3,10 @@ import { connect, createServer, type AddressInfo, type Server, type Socket } fro
 
 /** A TCP proxy before an S3 server that can lose what a network loses. It never changes a byte. */
 export class LossyProxy {
-  /** So many answers to PUT requests, from now on, never arrive: the server did the work, the connection is gone. */
-  lostPutAnswers = 0;
+  /** So many answers never arrive: the server did the work, the connection is gone. */
+  lostAnswers = 0;
+  /** Whose answers get lost: those to requests whose first line matches. */
+  losing = /^PUT /;
   /** The next connections break after so many bytes of their answers, one connection for each number. */
   breakAfterBytes: number[] = [];
   /** Takes requests and never passes them on. */
@@ -53,21 +55,21 @@ export class LossyProxy {
         end();
       });
     }
-    let putting = false;
+    let request = '';
     let answered = 0;
     client.on('data', (chunk: Buffer) => {
       // The client writes the head of a request at once, so a method stands at the start of a chunk.
-      const method = /^(GET|HEAD|PUT|POST|DELETE) /.exec(chunk.toString('latin1', 0, 8))?.[1];
-      if (method !== undefined) {
-        putting = method === 'PUT';
+      const line = /^(?:GET|HEAD|PUT|POST|DELETE) [^\r\n]*/.exec(chunk.toString('latin1', 0, 2_000))?.[0];
+      if (line !== undefined) {
+        request = line;
         answered = 0;
       }
       if (!this.silent) server.write(chunk);
     });
     server.on('data', (chunk: Buffer) => {
       const goOn = chunk.toString('latin1', 0, 12) === 'HTTP/1.1 100';
-      if (putting && !goOn && this.lostPutAnswers > 0) {
-        this.lostPutAnswers -= 1;
+      if (!goOn && this.lostAnswers > 0 && this.losing.test(request)) {
+        this.lostAnswers -= 1;
         this.losses += 1;
         end();
         return;

@@ -98,7 +98,8 @@ export interface Position extends TopicPartition {
 export interface BusReader {
   /**
    * Up to `recordsMax` records of whichever partitions have some, at most one batch per partition; waits up to
-   * `waitMs` for the first. Empty after that.
+   * `waitMs` for the first. Empty after that, save for partitions whose position moved over a gap meanwhile: a batch
+   * without records says so, for whoever reads up to a mark.
    */
   poll(options: { readonly recordsMax: number; readonly waitMs: number }): Promise<readonly RecordBatch[]>;
   close(): Promise<void>;

@@ -10,8 +10,6 @@ export type S3Meaning =
   | 'MISSING'
   /** The very same request may succeed: a lost connection, an overloaded server, two puts at once. */
   | 'AGAIN'
-  /** The client's own checksum of the body did not match. */
-  | 'DAMAGED'
   | 'FULL'
   | 'FORBIDDEN'
   | 'OTHER';
@@ -26,6 +24,8 @@ export interface S3Fault {
 const BY_NAME: Readonly<Record<string, S3Meaning>> = {
   PreconditionFailed: 'TAKEN',
   ObjectAlreadyExists: 'TAKEN',
+  // The parts were joined by a first trial whose answer was lost.
+  NoSuchUpload: 'TAKEN',
   NoSuchKey: 'MISSING',
   NotFound: 'MISSING',
   ConditionalRequestConflict: 'AGAIN',
@@ -49,7 +49,6 @@ const BY_NAME: Readonly<Record<string, S3Meaning>> = {
 
 interface ErrorShape {
   readonly name?: unknown;
-  readonly message?: unknown;
   readonly code?: unknown;
   readonly $metadata?: { readonly httpStatusCode?: unknown };
 }
@@ -62,13 +61,13 @@ export function s3Fault(error: unknown): S3Fault {
   const answered = shape.$metadata?.httpStatusCode;
   const status = typeof answered === 'number' ? answered : null;
   const reason = status === null && typeof shape.code === 'string' ? shape.code : name;
-  return { meaning: meaningOf(name, String(shape.message), status), reason, status };
+  return { meaning: meaningOf(name, status), reason, status };
 }
 
-function meaningOf(name: string, message: string, status: number | null): S3Meaning {
+function meaningOf(name: string, status: number | null): S3Meaning {
   const named = Object.hasOwn(BY_NAME, name) ? BY_NAME[name] : undefined;
   if (named !== undefined) return named;
-  if (status === null) return message.startsWith('Checksum mismatch') ? 'DAMAGED' : 'AGAIN';
+  if (status === null) return 'AGAIN';
   if (status === 412) return 'TAKEN';
   if (status === 507) return 'FULL';
   if (status === 401 || status === 403) return 'FORBIDDEN';
@@ -81,7 +80,6 @@ const CODES: Readonly<Record<S3Meaning, ErrorCode>> = {
   TAKEN: 'OBJECTS_UNAVAILABLE',
   MISSING: 'OBJECTS_NOT_FOUND',
   AGAIN: 'OBJECTS_UNAVAILABLE',
-  DAMAGED: 'OBJECTS_DIGEST_MISMATCH',
   FULL: 'OBJECTS_STORE_FULL',
   FORBIDDEN: 'OBJECTS_FORBIDDEN',
   OTHER: 'OBJECTS_UNAVAILABLE',

@@ -19,10 +19,10 @@ export interface S3ObjectsOptions {
   readonly singlePutBytesMax?: number;
   /** Requests at a time (default 64); others wait. */
   readonly socketsMax?: number;
-  /** Trials of one request (default 4), with growing pauses between them. */
+  /** Trials of one request (default 3), with growing pauses between them. */
   readonly attemptsMax?: number;
   readonly connectionTimeoutMs?: number;
-  /** A connection over which nothing came or went for so long is given up (default 15 s, so a minute for all trials). */
+  /** A connection over which nothing came or went for so long is given up (default 15 s, so 45 s for all trials of a request). */
   readonly idleTimeoutMs?: number;
 }
 

@@ -39,16 +39,14 @@ class WireTransport implements RpcTransport {
   ) {}
 
   async call(method: string, request: unknown, call: OutgoingCall): Promise<unknown> {
-    const { telemetry, clock, caller } = this.options;
+    const { telemetry, caller } = this.options;
     const sent = encode(request, 'RPC_REQUEST_INVALID');
     const headers: Record<string, string> = {};
     telemetry.inject(call.trace, headers);
-    const leftMs = call.deadlineAtMs - clock.monotonicMs();
     try {
       const answer = await this.callee.call(method, JSON.parse(sent), {
+        ...call,
         caller,
-        signal: call.signal,
-        deadlineAtMs: clock.monotonicMs() + leftMs,
         trace: telemetry.extract(headers),
       });
       const received: unknown = JSON.parse(encode(answer, 'RPC_RESPONSE_INVALID'));

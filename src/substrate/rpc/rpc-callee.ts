@@ -1,7 +1,7 @@
 import { type Context, SpanKind } from '@opentelemetry/api';
 import { isProbityError } from '../../rails/errors/probity-error.js';
 import type { Clock } from '../clock/clock.port.js';
-import { deadline, endOf, endsWith } from '../clock/deadline.js';
+import { endOf, endsWith } from '../clock/deadline.js';
 import type { Access, Principal } from '../identity/identity.port.js';
 import { GoldenSignals } from '../telemetry/golden-signals.js';
 import type { Telemetry } from '../telemetry/telemetry.port.js';
@@ -20,9 +20,11 @@ export interface RpcCalleeParts {
 export interface IncomingCall {
   readonly caller: Principal;
   readonly deadlineAtMs: number;
-  /** Aborts when the caller gives up or goes away. */
+  /** A signal of `deadline`: it ends at the deadline, and when the caller gives up or goes away. */
   readonly signal: AbortSignal;
   readonly trace: Context;
+  /** Told the context of the span in which the call is served: its trace is the one to name in an error. */
+  readonly onSpan?: (trace: Context) => void;
 }
 
 /**
@@ -48,6 +50,7 @@ export class RpcCallee {
   /** @throws ProbityError, and nothing else */
   async call(name: string, request: unknown, incoming: IncomingCall): Promise<unknown> {
     const { role } = this.#codec;
+    const { caller, deadlineAtMs, signal } = incoming;
     try {
       // Checked before anything is counted: names that callers make up must not become metric series.
       const { permission } = this.#codec.method(name);
@@ -55,10 +58,11 @@ export class RpcCallee {
       const options = { kind: SpanKind.SERVER, parent: incoming.trace, attributes };
       return await this.#signals.observe(attributes, () =>
         this.parts.telemetry.span(`${role}.${name}`, options, async (trace) => {
+          incoming.onSpan?.(trace);
           try {
-            this.parts.access.demand(incoming.caller, permission);
+            this.parts.access.demand(caller, permission);
             this.#codec.demandRequest(name, request);
-            const answer = await this.#work(name, request, { ...incoming, trace });
+            const answer = await this.#work(name, request, { caller, deadlineAtMs, signal, trace });
             this.#codec.demandResponse(name, answer);
             return answer;
           } catch (error) {
@@ -72,18 +76,15 @@ export class RpcCallee {
     }
   }
 
-  async #work(name: string, request: unknown, incoming: IncomingCall): Promise<unknown> {
-    const { signal, dispose } = deadline(this.parts.clock, incoming.deadlineAtMs, incoming.signal);
+  async #work(name: string, request: unknown, context: CallContext): Promise<unknown> {
+    const { signal } = context;
     try {
       if (signal.aborted) throw endOf(signal);
-      const context: CallContext = { ...incoming, signal };
       const method = this.#methodOf(name, this.#codec.role);
       return await endsWith(signal, Promise.resolve(Reflect.apply(method, this.service, [request, context])));
     } catch (error) {
       // Work that heeds its signal may fail of it a moment earlier than we notice; what it threw then is a consequence.
       throw signal.aborted ? endOf(signal) : error;
-    } finally {
-      dispose();
     }
   }
 

@@ -1,8 +1,9 @@
 import { isSpanContextValid, trace } from '@opentelemetry/api';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { ProbityError, toProblem } from '../../rails/errors/probity-error.js';
+import { deadline } from '../clock/deadline.js';
 import type { Authenticator, Principal } from '../identity/identity.port.js';
-import { RpcCallee, type RpcCalleeParts } from './rpc-callee.js';
+import { type IncomingCall, RpcCallee, type RpcCalleeParts } from './rpc-callee.js';
 import { encode } from './rpc-codec.js';
 import { portable } from './rpc-errors.js';
 import { DEADLINE_HEADER, type DeadlineLimits, deadlineMsOf } from './rpc-headers.js';
@@ -32,16 +33,15 @@ export class RpcHost {
   serve(contract: RpcContract, service: object): RpcAnswer {
     const callee = new RpcCallee(contract, service, this.parts);
     return async (method, request, reply) => {
-      const context = this.parts.telemetry.extract(headersOf(request));
+      const headers = headersOf(request);
+      const gone = goneSignal(reply);
+      let context = this.parts.telemetry.extract(headers);
       try {
         const caller = await this.#callerOf(request);
-        const leftMs = deadlineMsOf(headersOf(request)[DEADLINE_HEADER], this.#limits);
-        const answer = await callee.call(method, request.body, {
-          caller,
-          deadlineAtMs: this.parts.clock.monotonicMs() + leftMs,
-          signal: goneSignal(reply),
-          trace: context,
-        });
+        const deadlineAtMs = this.parts.clock.monotonicMs() + deadlineMsOf(headers[DEADLINE_HEADER], this.#limits);
+        const { signal, dispose } = deadline(this.parts.clock, deadlineAtMs, gone);
+        const call: IncomingCall = { caller, deadlineAtMs, signal, trace: context, onSpan: (span) => (context = span) };
+        const answer = await callee.call(method, request.body, call).finally(dispose);
         const body = encode(answer, 'RPC_RESPONSE_INVALID');
         // Not awaited: a reply settles only when its socket has taken it, and there is nothing left to do for us.
         void reply.status(200).headers({ 'content-type': 'application/json; charset=utf-8' }).send(body);

@@ -30,11 +30,15 @@ const SECRET_KEY_PARTS = [
 /** Words that are secret as a whole name or as its end: `token`, `id_token`, but not `tokens_total`. */
 const SECRET_KEY_ENDINGS = ['token', 'tokens', 'pwd', 'pass', 'auth', 'sessionid', 'dsn'] as const;
 
+/** A piece of each word above: most names of a log line have none, and are spared the closer look. */
+const SECRET_KEY_HINT = /auth|pass|pwd|secret|token|key|cred|cookie|bearer|jwt|session|dsn/i;
+
 /**
  * Whether what stands under this name is secret. Names that end in `key_id` hold the id of a secret, which is how logs and
  * records cite it (law C3).
  */
 export function isSecretKey(name: string): boolean {
+  if (!SECRET_KEY_HINT.test(name)) return false;
   const bare = name.toLowerCase().replace(/[^a-z0-9]/g, '');
   if (bare.endsWith('keyid')) return false;
   return (
@@ -90,8 +94,15 @@ const PATTERNS: readonly Pattern[] = [
   },
 ];
 
+/**
+ * What every pattern needs somewhere. Most texts of a log line have none of it, and one look at them instead of seven
+ * makes the line several times cheaper.
+ */
+const SUSPICIOUS = /-----BEGIN|pk_|eyJ|bearer|basic|:\/\/|[=:]/i;
+
 /** The text with everything that looks like a secret replaced. */
 export function redactText(text: string): string {
+  if (!SUSPICIOUS.test(text)) return text;
   let clean = text;
   for (const { expression, replacement } of PATTERNS) clean = clean.replace(expression, replacement);
   return clean;

@@ -41,7 +41,7 @@ interface FetchedRow {
  * records vanish between a look at the low-water mark and the read. The records to take are shared out in the order of the
  * list. A position below the low-water mark reads nothing; the caller sees it in the marks.
  */
-const FETCH = {
+export const FETCH = {
   name: 'bus_fetch',
   text: `
     with wanted as (

@@ -70,6 +70,8 @@ export class Membership {
   ): Promise<Membership> {
     const session = await database.session();
     try {
+      // Nothing that this session writes needs to outlive the server: with the server its locks are gone.
+      await session.query('set synchronous_commit = off');
       const { rows } = await session.query<{ member: number }>(JOIN, [group, topicIds, sessionTimeoutMs]);
       const [joined] = rows;
       if (joined === undefined) throw new ProbityError('BUS_UNAVAILABLE', 'the group did not take the member in');

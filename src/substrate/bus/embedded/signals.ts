@@ -12,8 +12,8 @@ export interface PlaceId {
 
 /** The safety net's mesh: a notification that got lost costs this much latency and never a record. */
 const POLL_MS = 250;
-/** NOTIFY takes a lock of the whole database at its commit; at most one per process and millisecond leaves appenders alone. */
-const NOTIFY_EVERY_MS = 1;
+/** NOTIFY takes a lock of the whole database at its commit; so a process does it every other millisecond at most. */
+const NOTIFY_EVERY_MS = 2;
 /** A payload holds 8,000 bytes; a place takes up to 16. */
 const PLACES_PER_NOTIFY = 400;
 const RECONNECT_MS = { first: 50, last: 2_000 } as const;

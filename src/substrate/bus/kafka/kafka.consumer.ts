@@ -70,7 +70,7 @@ export class KafkaConsumer implements BusConsumer {
       rebalanceTimeoutMs,
       requestTimeoutMs,
       ...(logger === undefined ? {} : { logger }),
-      onTaken: (places, session) => this.#take(places, session),
+      onTaken: (places, session, begun) => this.#take(places, session, begun),
       onGiven: (session) => this.#give(session),
       progress: () => {
         const moved = [...this.#progress.values()];
@@ -119,11 +119,14 @@ export class KafkaConsumer implements BusConsumer {
     return marks.flat().filter((mark) => wanted.has(keyOf(mark)));
   }
 
-  async #take(places: readonly TopicPartition[], { over }: Session): Promise<void> {
+  async #take(places: readonly TopicPartition[], { over }: Session, begun: () => void): Promise<void> {
     const workers = places.map((place) => new PartitionWorker(place, this.#context));
     this.#workers = workers;
     this.#progress.clear();
-    if (places.length === 0) return;
+    if (places.length === 0) {
+      begun();
+      return;
+    }
     const ended = aborting(over, workers);
     if (await this.#announced(places, over)) {
       await beginPartitions(workers, this.#context);
@@ -131,6 +134,7 @@ export class KafkaConsumer implements BusConsumer {
         this.#fetcher.seek(workers.flatMap(positionOf));
         this.#fetcher.demand(true);
         this.#serving = workers.map((worker) => this.#serve(worker));
+        begun();
       }
     }
     await ended;

@@ -18,6 +18,8 @@ import { classify, isRefusal, type Wire, READ_COMMITTED, type WireError } from '
 interface Slot extends TopicPartition {
   /** Where the next request begins. */
   position: Offset;
+  /** Up to where whoever takes the records was told. */
+  told: Offset;
   turn: number;
   node: number | undefined;
   buffer: BusRecord[];
@@ -65,6 +67,7 @@ export class KafkaFetcher {
         topic,
         partition,
         position: offset,
+        told: offset,
         // Never the number of an earlier life of this partition: its late answer would be taken for ours.
         turn: (this.#turns += 1),
         node: old?.node,
@@ -102,6 +105,7 @@ export class KafkaFetcher {
     const records = slot.buffer.splice(0, recordsMax);
     slot.bufferBytes = slot.buffer.length === 0 ? 0 : Math.max(0, slot.bufferBytes - bytesOf(records));
     const nextOffset = nextOf(slot);
+    slot.told = nextOffset;
     this.#notify();
     return { topic, partition, records, nextOffset, highWater: nextOffset > highWater ? nextOffset : highWater };
   }
@@ -110,6 +114,21 @@ export class KafkaFetcher {
   standing(place: TopicPartition): { readonly nextOffset: Offset; readonly highWater: Offset } | undefined {
     const slot = this.#slots.get(keyOf(place));
     return slot === undefined ? undefined : { nextOffset: nextOf(slot), highWater: slot.highWater };
+  }
+
+  /** A batch without records, where reading went over a gap (markers, aborted records) since the last batch was taken. */
+  takeGap(place: TopicPartition): RecordBatch | undefined {
+    const slot = this.#slots.get(keyOf(place));
+    if (slot === undefined || slot.buffer.length > 0 || slot.position <= slot.told) return undefined;
+    const { topic, partition, position, highWater } = slot;
+    slot.told = position;
+    return {
+      topic,
+      partition,
+      records: [],
+      nextOffset: position,
+      highWater: position > highWater ? position : highWater,
+    };
   }
 
   failure(place: TopicPartition): ProbityError | undefined {

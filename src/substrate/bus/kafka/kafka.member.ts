@@ -17,8 +17,8 @@ export interface MemberPlan {
   readonly rebalanceTimeoutMs: number;
   readonly requestTimeoutMs: number;
   readonly logger?: Logger;
-  /** The assignment is ours; must end soon after the session's signal aborts, and never reject. */
-  readonly onTaken: (places: readonly TopicPartition[], session: Session) => Promise<void>;
+  /** The assignment is ours; calls `begun` when its positions are taken. Must end soon after the session's signal aborts, and never reject. */
+  readonly onTaken: (places: readonly TopicPartition[], session: Session, begun: () => void) => Promise<void>;
   /** Hand back what `onTaken` was given; never rejects. The group waits for it, unless the session is lost. */
   readonly onGiven: (session: Session) => Promise<void>;
   /** Offsets that outside observers may see, since the last question. */
@@ -97,7 +97,7 @@ export class KafkaMember {
     this.#plan = plan;
   }
 
-  /** Resolves with the first assignment. */
+  /** Resolves when an assignment has begun: a record appended from then on is delivered, wherever the consumer begins. */
   async start(): Promise<void> {
     await new Promise<void>((resolve, reject) => {
       this.#running = this.#run(resolve, reject);
@@ -125,8 +125,7 @@ export class KafkaMember {
         const taken = await bounded(clock, requestTimeoutMs, this.#join(), this.#stopped);
         if (taken === undefined) break;
         failures = 0;
-        joined();
-        await this.#hold(taken.session, taken.places);
+        await this.#hold(taken.session, taken.places, joined);
       } catch (raw) {
         const error = classify(raw);
         const { type: reason, message } = error;
@@ -204,13 +203,13 @@ export class KafkaMember {
     });
   }
 
-  async #hold(session: Session, places: readonly TopicPartition[]): Promise<void> {
+  async #hold(session: Session, places: readonly TopicPartition[], begun: () => void): Promise<void> {
     const { onTaken, onGiven } = this.#plan;
     const { wire, clock, group, requestTimeoutMs } = this.#plan;
     this.#session = session;
     const pulse = Promise.all([this.#beats(session), this.#watch(session)]);
     if (this.#stopping.signal.aborted) session.end(false);
-    const taking = onTaken(places, session);
+    const taking = onTaken(places, session, begun);
     await session.ended;
     await taking;
     await onGiven(session);

@@ -35,10 +35,10 @@ export class KafkaReader implements BusReader {
           if (failure !== undefined) throw failure;
         }
         const batches = this.#take(options.recordsMax);
-        if (batches.length > 0) return batches;
+        if (batches.length > 0) return [...batches, ...this.#gaps()];
         const elapsedMs = clock.monotonicMs() - startMs;
         // Even a poll without a wait asks the broker once: "nothing" must mean that it has nothing.
-        if (elapsedMs >= options.waitMs && fetcher.answered) return [];
+        if (elapsedMs >= options.waitMs && fetcher.answered) return this.#gaps();
         if (elapsedMs >= options.waitMs + requestTimeoutMs) {
           throw busError(fetcher.trouble ?? new Error('no answer'), 'the bus could not be read');
         }
@@ -56,6 +56,11 @@ export class KafkaReader implements BusReader {
     // Closing the wire ends the long poll that the fetcher's loops wait for.
     await Promise.all([this.#plan.fetcher.close(), this.#plan.wire.close()]);
     this.#plan.onClosed();
+  }
+
+  /** Who reads up to a mark must learn that he has reached it, also where no record stands before it. */
+  #gaps(): readonly RecordBatch[] {
+    return this.#plan.places.flatMap((place) => this.#plan.fetcher.takeGap(place) ?? []);
   }
 
   /** Begins at another partition each time, so that a busy one does not starve the rest. */

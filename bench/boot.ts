@@ -1,0 +1,68 @@
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Bench, measure, type SingleResult } from './harness.js';
+
+/** Starts of the real program on a folder that has been used before, and on new ones; each ends before the next begins. */
+const RUNS = 10;
+
+interface Started {
+  readonly residentBytes: number;
+}
+
+/** From the start of Node to the line that says "ready", as a user waits for it; then the process is told to stop. */
+async function startAndStop(data: string): Promise<Started> {
+  const child = spawn(process.execPath, ['bin/probity', 'serve', '--data', data, '--port', '0', '--json'], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
+  let answer = '';
+  await new Promise<void>((resolve, reject) => {
+    child.stdout.on('data', (piece: Buffer) => {
+      answer += piece.toString('utf8');
+      if (answer.includes('"took_ms"')) resolve();
+    });
+    void ended.then((code) => reject(new Error(`the program ended with ${String(code)} before it was ready`)));
+  });
+  const residentBytes = residentOf(child.pid ?? 0);
+  child.kill('SIGTERM');
+  const code = await ended;
+  if (code !== 0) throw new Error(`the program stopped with ${String(code)}`);
+  return { residentBytes };
+}
+
+/** VmRSS of /proc, in bytes: what the process holds in memory just after it became ready. */
+function residentOf(pid: number): number {
+  const [, kib] = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
+  return Number(kib) * 1024;
+}
+
+export const bench: Bench = async (note) => {
+  const root = mkdtempSync(join(tmpdir(), 'probity-bench-boot-'));
+  const resident: number[] = [];
+  let fresh = 0;
+  try {
+    const existing = join(root, 'existing');
+    const results: SingleResult[] = [
+      await measure({
+        name: 'start, ready, stop: existing data folder',
+        run: async () => resident.push((await startAndStop(existing)).residentBytes),
+        runs: RUNS,
+        warmups: 2,
+      }),
+      await measure({
+        name: 'start, ready, stop: new data folder',
+        run: async () => startAndStop(join(root, `new-${String((fresh += 1))}`)),
+        runs: RUNS,
+        warmups: 0,
+      }),
+    ];
+    const sorted = resident.sort((a, b) => a - b);
+    const median = sorted[Math.floor(sorted.length / 2)] ?? 0;
+    note(`resident memory of the Node process when ready: median ${(median / 1024 / 1024).toFixed(0)} MiB`);
+    return results;
+  } finally {
+    rmSync(root, { recursive: true, force: true });
+  }
+};

@@ -121,6 +121,41 @@ begin
 end
 $$;
 
+-- A new assignment is made in two steps, with the judgement of the program between them: read (this function, then the
+-- members and who has what), and install, if nobody else was faster. No lock is held in between: a process that froze
+-- while it held the group's row would stop the whole group for as long as the server lets a transaction idle.
+create function read_group(consumers text) returns table (generation bigint, members bigint[])
+  language plpgsql
+  set search_path = bus, pg_temp
+as $$
+begin
+  insert into groups (group_name) values (consumers) on conflict do nothing;
+  perform bury_members(consumers);
+  return query select g.generation, g.members from groups as g where g.group_name = consumers;
+end
+$$;
+
+-- False when another generation has been installed since `seen`; assignments change with the generation alone.
+create function install_assignment(
+  consumers text, seen bigint, live bigint[], topics integer[], parts integer[], owners bigint[]
+) returns boolean
+  language plpgsql
+  set search_path = bus, pg_temp
+as $$
+begin
+  update groups as g set generation = g.generation + 1, members = live
+    where g.group_name = consumers and g.generation = seen;
+  if not found then
+    return false;
+  end if;
+  delete from group_assignments as a where a.group_name = consumers;
+  insert into group_assignments (group_name, topic_id, partition, member_id)
+    select consumers, w.topic_id, w.partition, w.member_id
+    from unnest(topics, parts, owners) as w (topic_id, partition, member_id);
+  return true;
+end
+$$;
+
 -- The last act of a member that goes in peace.
 create function leave_group(member bigint) returns void
   language sql

@@ -37,6 +37,10 @@ const isPackage = (found: Import, ...names: readonly string[]): boolean =>
 /** Libraries that compute and do nothing else; whatever the rails import from outside stands here. */
 const PURE_PACKAGES = ['canonicalize', '@sinclair/typebox', 'ajv', 'ajv-formats', 'node:crypto'];
 
+/** In the same folder, or in one above it within the same unit or substrate: what its own unit is made of. */
+const isBesideOrAbove = (target: string, path: string): boolean =>
+  posix.dirname(target).split('/').length >= 3 && `${posix.dirname(path)}/`.startsWith(`${posix.dirname(target)}/`);
+
 const unitOf = (path: string): string | undefined => /^src\/modules\/([^/]+)\//.exec(path)?.[1];
 
 /** The table of docs/ARCHITECTURE.md, as code. */
@@ -66,7 +70,7 @@ const RULES: readonly Rule[] = [
     forbids: (found, path) =>
       found.target === undefined
         ? !isPackage(found, ...PURE_PACKAGES)
-        : !under('src/rails')(found.target) && posix.dirname(found.target) !== posix.dirname(path),
+        : !under('src/rails')(found.target) && !isBesideOrAbove(found.target, path),
     message: 'a core decides and does nothing else: it imports rails and the types beside it, and is given the rest',
   },
   {

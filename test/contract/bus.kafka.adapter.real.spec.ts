@@ -15,6 +15,7 @@ import {
   refusal,
   spec,
   texts,
+  within,
 } from '../../src/substrate/bus/contract/kit.js';
 import { AppliedStore, GroupWatch, member } from '../../src/substrate/bus/contract/members.js';
 import { type KafkaBus } from '../../src/substrate/bus/kafka.bus.js';
@@ -125,6 +126,25 @@ describe('the bus on Kafka', () => {
     const first = appended?.firstOffset ?? -1;
     const stretch = found.filter(({ offset }) => offset >= first && offset < first + 20);
     expect(texts(stretch).map((text) => text.split(' ')[0])).toEqual(items.map((_, index) => String(index)));
+  });
+
+  it('leaves no call waiting, whenever it comes: as the last transaction ends, or after it, or many at once', async () => {
+    const topic = names.topic();
+    await bus.ensureTopics([spec(topic)]);
+    const producer = await bus.openProducer({ name: names.producer() });
+    let count = 0;
+    const one = () => producer.append([{ topic, partition: 0, records: records('r', 1, count++) }]);
+    for (let round = 0; round < 150; round += 1) {
+      const calls = Array.from({ length: 1 + (round % 16) }, async () => {
+        await one();
+        // A few turns of the event queue later the producer is just about to rest.
+        for (let turn = 0; turn < round % 7; turn += 1) await Promise.resolve();
+        await one();
+      });
+      await within('the appends of one round', Promise.all(calls), 10_000);
+    }
+    await producer.close();
+    expect((await readPartition(bus, topic)).length).toBe(count);
   });
 
   it('leaves no group behind after reading, and shows observers the progress of a consumer', async () => {

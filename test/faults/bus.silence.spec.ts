@@ -75,9 +75,10 @@ describe('a line to the embedded bus that goes silent without breaking', () => {
     await heir.stop();
     await within('stopping the silent member', silent.stop());
     expect([...watch.faults, ...store.faults]).toEqual([]);
-    await within('closing the silent view', far.close());
-    await near.close();
+    await within('closing the silent view', far.bus.close());
     await line.close();
+    await far.close();
+    await near.close();
     await database.drop();
   }, 90_000);
 });

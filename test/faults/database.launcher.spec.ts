@@ -100,6 +100,16 @@ describe('embedded launcher', () => {
       expect(isRunning(folder)).toBe(false);
     });
 
+    it('leaves the server to the others at Ctrl-C in the terminal that it was started from', async () => {
+      const first = join_();
+      const { postmasterPid } = await first.word();
+      const second = join_();
+      await second.word();
+      await first.interrupt();
+      expect(await second.works()).toBe(true);
+      expect(readPid(folder)).toBe(postmasterPid);
+    });
+
     it('starts after a SIGKILL in the middle of initdb', async () => {
       const first = join_();
       await eventually(

@@ -39,6 +39,8 @@ export class Member {
     this.child = spawn('/bin/sh', ['-c', `${limit}exec "$@"`, 'sh', process.execPath, ...args], {
       cwd: '/',
       stdio: ['pipe', 'pipe', 'inherit'],
+      // A process group of its own, as a shell gives each command; Ctrl-C goes to the whole group.
+      detached: true,
       ...(uid === undefined ? {} : { uid, gid: uid }),
     });
     const { stdout } = this.child;
@@ -66,6 +68,12 @@ export class Member {
 
   async kill(): Promise<void> {
     this.child.kill('SIGKILL');
+    await this.#ended();
+  }
+
+  /** Ctrl-C in its terminal: the member does not handle it, and ends at once. */
+  async interrupt(): Promise<void> {
+    if (this.child.pid !== undefined) process.kill(-this.child.pid, 'SIGINT');
     await this.#ended();
   }
 

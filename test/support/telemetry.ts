@@ -6,7 +6,7 @@ import {
   type ReadableSpan,
   SimpleSpanProcessor,
 } from '@opentelemetry/sdk-trace-base';
-import { ScrapeReader } from '../../src/app/prometheus.js';
+import { ScrapeReader } from '../../src/app/telemetry.js';
 import type { Clock } from '../../src/substrate/clock/clock.port.js';
 import { SystemClock } from '../../src/substrate/clock/system.clock.js';
 import { OtelTelemetry } from '../../src/substrate/telemetry/otel.telemetry.js';

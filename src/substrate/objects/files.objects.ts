@@ -68,7 +68,8 @@ export class FilesObjects extends Objects {
       const root = join(folder, 'objects');
       await mkdir(root, { recursive: true, mode: FOLDER_MODE });
       await syncFolder(folder);
-      await syncFolder(dirname(folder));
+      // Whoever made the folders above may not let this process open them; their names are their maker's to sync.
+      await syncFolder(dirname(folder)).catch(() => undefined);
       const incoming = await Incoming.open(join(folder, 'incoming'), clock);
       const store = new FilesObjects(root, clock, incoming, new DurableFolders(root));
       await store.#tryLinks();

@@ -34,6 +34,7 @@ import {
 import { Objects, type ByteRange, type ObjectListing, type PutOptions, type PutResult } from './objects.port.js';
 import { s3Error, s3Fault, type S3Fault } from './s3.errors.js';
 import { SILENT, type S3ObjectsOptions } from './s3.options.js';
+import { resumed } from './s3.resume.js';
 import { contentOf, Spool, type Content } from './spool.js';
 import { verified, verifiedRange, verify } from './verified.js';
 
@@ -254,33 +255,12 @@ export class S3Objects extends Objects {
     return verifiedRange(ref, this.#contents(ref), range);
   }
 
-  /**
-   * The bytes as they come. When the connection breaks, the rest is asked for: the server was restarted, or the consumer
-   * was so slow that the connection counted as dead. Whether both halves are of one object, the digest tells.
-   */
-  async *#contents(ref: Ref): AsyncGenerator<Uint8Array> {
-    let offset = 0;
-    let failures = 0;
-    while (offset < ref.size || ref.size === 0) {
-      const body = await this.#get(ref, offset);
-      try {
-        for await (const chunk of body as AsyncIterable<Buffer>) {
-          offset += chunk.byteLength;
-          failures = 0;
-          yield chunk;
-        }
-        if (offset >= ref.size) return;
-      } catch (error) {
-        const fault = s3Fault(error);
-        if (offset >= ref.size) return;
-        if (fault.meaning !== 'AGAIN') throw s3Error(error, 'the reading', ref.locator);
-      }
-      failures += 1;
-      if (failures >= this.#attemptsMax) {
-        throw new ProbityError('OBJECTS_UNAVAILABLE', `the reading of ${ref.locator} broke off at byte ${offset}`);
-      }
-      await this.#pause(failures);
-    }
+  #contents(ref: Ref): AsyncGenerator<Uint8Array> {
+    return resumed(ref, {
+      get: (offset) => this.#get(ref, offset),
+      attemptsMax: this.#attemptsMax,
+      pause: (failures) => this.#pause(failures),
+    });
   }
 
   /** @throws ProbityError OBJECTS_NOT_FOUND; OBJECTS_DIGEST_MISMATCH when the length alone tells */

@@ -142,9 +142,9 @@ export class EmbeddedConsumer implements BusConsumer {
   }
 
   async #join(): Promise<Membership> {
-    const { database, signals } = this.#context;
+    const { signals } = this.#context;
     const topicIds = this.#topics.map(({ topicId }) => topicId);
-    const membership = await Membership.join(database, this.#options.group, topicIds, this.#sessionTimeoutMs);
+    const membership = await Membership.join(this.#context, this.#options.group, topicIds, this.#sessionTimeoutMs);
     membership.lost.addEventListener('abort', () => this.#rounds.ring(), { once: true });
     this.#generation = -1;
     this.#target = [];
@@ -296,10 +296,8 @@ export class EmbeddedConsumer implements BusConsumer {
   async #lose(membership: Membership): Promise<void> {
     this.#membership = undefined;
     this.#target = [];
-    // First the signals, at once; then the goodbyes.
-    for (const { worker } of this.#held.values()) void worker.end();
-    await membership.close();
     this.#handBack([...this.#held.values()], 'lost', membership);
+    await membership.close();
     while (this.#held.size > 0) await this.#rounds.wait(PULSE_MS);
   }
 

@@ -1,7 +1,9 @@
 import { ProbityError } from '../../../rails/errors/probity-error.js';
-import { type Database, type Session, type Transaction } from '../../database/database.port.js';
+import { type Clock } from '../../clock/clock.port.js';
+import { type Database, type Session } from '../../database/database.port.js';
 import { type GroupName } from '../bus.port.js';
 import { assignPartitions } from '../group-assignment.core.js';
+import { closeSession } from './farewell.js';
 import { type PlaceId } from './signals.js';
 
 export interface Pulse {
@@ -38,10 +40,24 @@ interface PlaceRow {
   readonly partition: number;
 }
 
+interface OwnedRow extends PlaceRow {
+  readonly member_id: number | null;
+}
+
+interface GroupRow {
+  readonly generation: number;
+  readonly members: readonly number[];
+}
+
+interface MemberRow {
+  readonly member_id: number;
+  readonly topic_ids: readonly number[];
+}
+
 /**
  * One member's standing in its group, for as long as its session lives. Two things make it exclusive:
  *
- * - an assignment that one member writes for all, in a transaction that holds the group's row: everybody follows the same;
+ * - an assignment that one member writes for all, by compare-and-set on the group's generation: everybody follows the same;
  * - a session lock per partition: whatever the assignment says, a partition is worked on only by whoever holds its lock,
  *   and a lock goes with its session and not before. So a hand-over is: the old owner ends its work, then unlocks; the new
  *   one tries the lock until it gets it.
@@ -54,16 +70,18 @@ export class Membership {
   readonly group: GroupName;
   readonly #session: Session;
   readonly #database: Database;
+  readonly #clock: Clock;
 
-  private constructor(member: number, group: GroupName, session: Session, database: Database) {
+  private constructor(member: number, group: GroupName, session: Session, database: Database, clock: Clock) {
     this.member = member;
     this.group = group;
     this.#session = session;
     this.#database = database;
+    this.#clock = clock;
   }
 
   static async join(
-    database: Database,
+    { database, clock }: { readonly database: Database; readonly clock: Clock },
     group: GroupName,
     topicIds: readonly number[],
     sessionTimeoutMs: number,
@@ -75,7 +93,7 @@ export class Membership {
       const { rows } = await session.query<{ member: number }>(JOIN, [group, topicIds, sessionTimeoutMs]);
       const [joined] = rows;
       if (joined === undefined) throw new ProbityError('BUS_UNAVAILABLE', 'the group did not take the member in');
-      return new Membership(joined.member, group, session, database);
+      return new Membership(joined.member, group, session, database, clock);
     } catch (fault) {
       await session.close();
       throw fault;
@@ -113,61 +131,50 @@ export class Membership {
   }
 
   async close(): Promise<void> {
-    await this.#session.close();
+    await closeSession(this.#session, this.#clock);
   }
 
   /**
-   * Makes the next assignment if there is a reason for one; says whether it did. On a connection of the pool: the session
+   * Makes the next assignment if there is a reason for one; says whether it did. On connections of the pool: the session
    * must stay free for the pulse.
    */
   async rebalance(): Promise<boolean> {
-    return await this.#database.transaction((transaction) => rebalance(transaction, this.group));
+    const group = await this.#database.query<GroupRow>('select generation, members from read_group($1)', [this.group]);
+    const [seen] = group.rows;
+    const { rows: members } = await this.#database.query<MemberRow>(
+      'select member_id, topic_ids from group_members where group_name = $1 order by member_id',
+      [this.group],
+    );
+    const live = members.map(({ member_id }) => member_id);
+    // Somebody else was faster: what made this member look stale is settled.
+    if (seen === undefined || live.join() === seen.members.join()) return false;
+
+    const { rows: places } = await this.#database.query<OwnedRow>(
+      `select p.topic_id, p.partition, a.member_id
+       from partitions as p left join group_assignments as a
+         on a.group_name = $1 and a.topic_id = p.topic_id and a.partition = p.partition
+       where p.topic_id = any($2)`,
+      [this.group, [...new Set(members.flatMap(({ topic_ids }) => topic_ids))]],
+    );
+    const next = assign(members, places);
+    const { rows } = await this.#database.query<{ installed: boolean }>(
+      'select install_assignment($1, $2, $3, $4, $5, $6) as installed',
+      [this.group, seen.generation, live, ...columns(next), next.map(({ member }) => member)],
+    );
+    return rows[0]?.installed === true;
   }
 }
 
-async function rebalance(transaction: Transaction, group: GroupName): Promise<boolean> {
-  await transaction.query('insert into groups (group_name) values ($1) on conflict do nothing', [group]);
-  const { rows: groups } = await transaction.query<{ members: readonly number[] }>(
-    'select members from groups where group_name = $1 for update',
-    [group],
-  );
-  await transaction.query('select bury_members($1)', [group]);
-  const { rows: members } = await transaction.query<{ member_id: number; topic_ids: readonly number[] }>(
-    'select member_id, topic_ids from group_members where group_name = $1 order by member_id',
-    [group],
-  );
-  const ids = members.map(({ member_id }) => member_id);
-  // Somebody else was faster: what made this member look stale is settled.
-  if (ids.join() === (groups[0]?.members ?? []).join()) return false;
-
-  const { rows: places } = await transaction.query<PlaceRow & { readonly member_id: number | null }>(
-    `select p.topic_id, p.partition, a.member_id
-     from partitions as p left join group_assignments as a
-       on a.group_name = $1 and a.topic_id = p.topic_id and a.partition = p.partition
-     where p.topic_id = any($2)`,
-    [group, [...new Set(members.flatMap(({ topic_ids }) => topic_ids))]],
-  );
-  const byName = new Map(places.map((row) => [nameOf(row), row]));
+function assign(members: readonly MemberRow[], places: readonly OwnedRow[]): (PlaceId & { readonly member: number })[] {
   const assigned = assignPartitions(
     members.map(({ member_id, topic_ids }) => ({ member: member_id, topics: topic_ids.map(String) })),
     places.map((row) => ({ place: nameOf(row), topic: String(row.topic_id) })),
     new Map(places.flatMap((row) => (row.member_id === null ? [] : [[nameOf(row), row.member_id] as const]))),
   );
-  const next = [...assigned].flatMap(([name, member]) => {
-    const row = byName.get(name);
-    return row === undefined ? [] : [{ ...placeOf(row), member }];
+  return places.flatMap((row) => {
+    const member = assigned.get(nameOf(row));
+    return member === undefined ? [] : [{ ...placeOf(row), member }];
   });
-  await transaction.query('delete from group_assignments where group_name = $1', [group]);
-  await transaction.query(
-    `insert into group_assignments (group_name, topic_id, partition, member_id)
-     select $1, w.* from unnest($2::int[], $3::int[], $4::int8[]) as w`,
-    [group, ...columns(next), next.map(({ member }) => member)],
-  );
-  await transaction.query('update groups set generation = generation + 1, members = $2 where group_name = $1', [
-    group,
-    ids,
-  ]);
-  return true;
 }
 
 function nameOf(row: PlaceRow): string {

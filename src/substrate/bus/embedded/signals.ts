@@ -3,6 +3,7 @@ import { type Clock } from '../../clock/clock.port.js';
 import { type Database, type Session } from '../../database/database.port.js';
 import { type GroupName } from '../bus.port.js';
 import { Bell } from './bell.js';
+import { closeSession } from './farewell.js';
 
 /** A partition by the numbers that the database knows it by. */
 export interface PlaceId {
@@ -61,7 +62,6 @@ export class Signals {
   readonly #end = new AbortController();
   #loops: Promise<unknown>[] = [];
   #sender: Promise<void> | undefined;
-  #session: Session | undefined;
 
   constructor(database: Database, clock: Clock) {
     this.#database = database;
@@ -100,7 +100,6 @@ export class Signals {
     await this.#sender;
     this.#end.abort();
     this.#outgoingBell.ring();
-    await this.#session?.close();
     await Promise.all(this.#loops);
   }
 
@@ -132,21 +131,16 @@ export class Signals {
 
   async #keepSession(): Promise<void> {
     for (let failures = 0; !this.#end.signal.aborted;) {
+      let session: Session | undefined;
       try {
-        const session = await this.#database.session();
-        this.#session = session;
+        session = await this.#database.session();
         await session.listen(CHANNEL, (payload) => this.#hear(payload));
         failures = 0;
-        await new Promise<void>((resolve) => {
-          if (session.closed.aborted || this.#end.signal.aborted) resolve();
-          session.closed.addEventListener('abort', () => resolve(), { once: true });
-          this.#end.signal.addEventListener('abort', () => resolve(), { once: true });
-        });
+        await aborted(AbortSignal.any([session.closed, this.#end.signal]));
       } catch {
         failures += 1;
       } finally {
-        await this.#session?.close();
-        this.#session = undefined;
+        if (session !== undefined) await closeSession(session, this.#clock);
       }
       const waitMs = Math.min(RECONNECT_MS.last, RECONNECT_MS.first * 2 ** Math.min(failures, 10));
       await this.#clock.sleep(waitMs, this.#end.signal);
@@ -173,6 +167,13 @@ export class Signals {
       }
     }
   }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
 }
 
 function subscribe(ears: Map<string, Set<() => void>>, wakes: readonly (readonly [string, () => void])[]): () => void {

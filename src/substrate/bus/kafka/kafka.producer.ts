@@ -98,9 +98,7 @@ export class KafkaProducer implements BusProducer {
     return new Promise((resolve, reject) => {
       this.#queue.push({ batch, resolve, reject });
       this.#wake.abort();
-      this.#work ??= this.#drain().finally(() => {
-        this.#work = undefined;
-      });
+      this.#work ??= this.#drain();
     });
   }
 
@@ -118,7 +116,11 @@ export class KafkaProducer implements BusProducer {
       this.#wake = new AbortController();
       const calls = await this.#next();
       if (calls.length > 0) await this.#serve(calls);
-      else if (this.#queue.length === 0 && !(await this.#mend())) return;
+      else if (this.#queue.length === 0 && !(await this.#mend()) && this.#queue.length === 0) {
+        // In the same step as the look at the queue: a call that came between the two would wait for ever.
+        this.#work = undefined;
+        return;
+      }
     }
   }
 

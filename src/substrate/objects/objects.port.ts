@@ -38,7 +38,10 @@ export abstract class Objects {
   /** `files` or `s3`: for people and metrics. */
   abstract readonly kind: string;
 
-  /** Puts bytes, or a stream of any length in constant memory, if nothing stands under the key. */
+  /**
+   * Puts bytes, or a stream of any length in constant memory, if nothing stands under the key. A key may be the parent of
+   * another one. What the stream itself throws is thrown on as it is, and nothing becomes visible.
+   */
   abstract putIfAbsent(
     key: ObjectKey,
     body: Uint8Array | AsyncIterable<Uint8Array>,
@@ -60,7 +63,10 @@ export abstract class Objects {
   /** The ref of what stands under the key, as it was recorded when it was put; null when nothing does. */
   abstract head(key: ObjectKey): Promise<Ref | null>;
 
-  /** Keys that begin with the prefix (whole segments: `ig/quarantine/`), in code point order. */
+  /**
+   * Keys that begin with the prefix (whole segments: `ig/quarantine/`; empty for all), in code point order. `after` need
+   * not be a key that is there. A page ends at 1,000 keys (the default) however many are asked for.
+   */
   abstract list(
     prefix: string,
     options?: { readonly after?: ObjectKey; readonly limit?: number },

@@ -204,7 +204,7 @@ export class EmbeddedConsumer implements BusConsumer {
   /** False when the group has given this member up. */
   async #round(membership: Membership): Promise<boolean> {
     const pulse = await membership.pulse();
-    if (pulse === undefined) return false;
+    if (pulse === undefined || this.#membership !== membership) return false;
     let renewed = pulse.generation !== this.#generation;
     if (pulse.stale && !this.#stopping && (await membership.rebalance())) {
       this.#context.signals.groupChanged(this.#options.group);
@@ -215,6 +215,8 @@ export class EmbeddedConsumer implements BusConsumer {
       // The generation of the pulse, not of the rebalance: if they differ, the next round looks again.
       this.#generation = pulse.generation;
     }
+    // A round that was overtaken by a loss ends here: what it learnt is about a session that is no longer ours.
+    if (this.#membership !== membership) return false;
     const due = new Map((this.#stopping ? [] : this.#target).map((place) => [idOf(place), place]));
     this.#handBack(
       [...this.#held.values()].filter(({ place }) => !due.has(idOf(place))),
@@ -222,7 +224,9 @@ export class EmbeddedConsumer implements BusConsumer {
       membership,
     );
     const wanted = [...due.values()].filter((place) => !this.#held.has(idOf(place)));
-    if (wanted.length > 0) this.#take(await membership.acquire(wanted));
+    const taken = wanted.length > 0 ? await membership.acquire(wanted) : [];
+    if (this.#membership !== membership) return false;
+    this.#take(taken);
     return true;
   }
 

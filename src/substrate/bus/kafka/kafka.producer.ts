@@ -116,7 +116,7 @@ export class KafkaProducer implements BusProducer {
       this.#wake = new AbortController();
       const calls = await this.#next();
       if (calls.length > 0) await this.#serve(calls);
-      else if (this.#queue.length === 0 && !(await this.#mend()) && this.#queue.length === 0) {
+      else if (!(await this.#mend()) && this.#queue.length === 0) {
         // In the same step as the look at the queue: a call that came between the two would wait for ever.
         this.#work = undefined;
         return;
@@ -131,7 +131,7 @@ export class KafkaProducer implements BusProducer {
   async #mend(): Promise<boolean> {
     const { clock } = this.#plan;
     const broken = this.#lanes.filter(({ usable }) => !usable);
-    if (broken.length === 0 || this.#end !== undefined) return false;
+    if (broken.length === 0 || this.#queue.length > 0 || this.#end !== undefined) return false;
     const deadlineMs = clock.monotonicMs() + 1_000;
     const mended = await Promise.allSettled(broken.map((lane) => this.#reacquire(lane, deadlineMs)));
     if (mended.some(({ status }) => status === 'rejected')) await clock.sleep(1_000, this.#wake.signal);

@@ -15,5 +15,7 @@ export default {
   transform: { '^.+\\.ts$': ['@swc/jest'] },
   modulePathIgnorePatterns: ['<rootDir>/dist/', '<rootDir>/.build/'],
   testTimeout: 60_000,
+  // Most of a suite's time is waiting for servers that start, die and come back. More workers than this and they starve each other.
+  maxWorkers: 2,
   ...sets[process.env.PROBITY_TEST_SET === 'real' ? 'real' : 'own'],
 };

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { scratchDataFolder } from '../test/support/data-folder.js';
 import { type Bench, measure, type SingleResult } from './harness.js';
 
 /** Starts of the real program on a folder that has been used before, and on new ones; each ends before the next begins. */
@@ -39,7 +39,7 @@ function residentOf(pid: number): number {
 }
 
 export const bench: Bench = async (note) => {
-  const root = mkdtempSync(join(tmpdir(), 'probity-bench-boot-'));
+  const root = scratchDataFolder('bench boot');
   const resident: number[] = [];
   let fresh = 0;
   try {

@@ -1,8 +1,14 @@
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import pg from 'pg';
-import { type Bus, type OutgoingRecord, type TopicName } from '../src/substrate/bus/bus.port.js';
+import { type Bus, type BusConsumer, type OutgoingRecord, type TopicName } from '../src/substrate/bus/bus.port.js';
 import { asGroupName, asTopicName } from '../src/substrate/bus/bus.names.js';
-import { freshBusDatabase, openEmbeddedBus } from '../test/support/bus.js';
-import { openTestPostgres, type TestDatabase } from '../test/support/database.js';
+import { EmbeddedBus } from '../src/substrate/bus/embedded.bus.js';
+import { SystemClock } from '../src/substrate/clock/system.clock.js';
+import { openEmbeddedServer } from '../src/substrate/database/embedded/embedded.server.js';
+import { type LaunchedServer } from '../src/substrate/database/embedded/launcher.js';
+import { schemaName } from '../src/substrate/database/roles.js';
 import { type Bench, type BenchResult, measurePair } from './harness.js';
 
 /**
@@ -18,23 +24,28 @@ const RECORD_BYTES = 1_000;
 const RATIO_GOAL = 1.3;
 
 export const bench: Bench = async (note) => {
-  const postgres = await openTestPostgres();
+  const root = await mkdtemp(join(tmpdir(), 'probity-bench-'));
+  // Root's servers run as another user, who has to get in.
+  await chmod(root, 0o755);
+  const clock = new SystemClock();
+  const server = await openEmbeddedServer({ dataFolder: join(root, 'postgres'), clock, component: 'bench' });
   try {
-    const database = await freshBusDatabase(postgres);
-    const ours = await openEmbeddedBus(database);
-    const bare = await BareTable.open(database);
+    const schema = schemaName('bus');
+    await server.migrate([schema]);
+    const bus = await EmbeddedBus.open({ database: server.forSchema(schema), clock });
+    const bare = await BareTable.open(server.launched);
     note(
-      `embedded bus, ${await bare.version()}, fsync and synchronous_commit on, records of ${RECORD_BYTES} bytes, one partition`,
+      `embedded bus and bare driver on one ${await bare.describe()}; records of ${RECORD_BYTES} bytes, one partition`,
     );
     const results: BenchResult[] = [];
-    for (const batch of BATCHES) results.push(await appends(ours.bus, bare, batch));
-    for (const batch of BATCHES) results.push(await appendsToConsumer(ours.bus, bare, batch));
+    for (const batch of BATCHES) results.push(await appends(bus, bare, batch));
+    for (const batch of BATCHES) results.push(await appendsToConsumer(bus, bare, batch));
     await bare.close();
-    await ours.close();
-    await database.drop();
+    await bus.close();
     return results;
   } finally {
-    await postgres.close();
+    await server.close(5_000);
+    await rm(root, { recursive: true, force: true });
   }
 };
 
@@ -67,6 +78,7 @@ async function appendsToConsumer(
   const arrivals = new Arrivals();
   const consumer = consumerOf(bus, topic, arrivals);
   await consumer.start();
+  await positioned(consumer);
   const records = recordsOf(size);
   const bareArrivals = await bare.listen();
   const result = await measurePair({
@@ -85,6 +97,11 @@ async function appendsToConsumer(
   await consumer.stop();
   await producer.close();
   return result;
+}
+
+/** Begins at the high-water mark of now: what is appended before it has its position would never arrive. */
+export async function positioned(consumer: BusConsumer): Promise<void> {
+  while ((await consumer.status()).length === 0) await new Promise((resolve) => setTimeout(resolve, 10));
 }
 
 export function consumerOf(bus: Bus, topic: TopicName, arrivals: Arrivals) {
@@ -137,10 +154,9 @@ class BareTable {
     private readonly reader: pg.Client,
   ) {}
 
-  static async open(database: TestDatabase): Promise<BareTable> {
-    const { host, port, database: name } = database.address;
+  static async open({ address, admin }: LaunchedServer): Promise<BareTable> {
     const connect = async () => {
-      const client = new pg.Client({ host, port, database: name, ...database.admin });
+      const client = new pg.Client({ host: address.host, port: address.port, database: address.database, ...admin });
       await client.connect();
       return client;
     };
@@ -153,11 +169,12 @@ class BareTable {
     return table;
   }
 
-  async version(): Promise<string> {
-    const { rows } = await this.writer.query<{ version: string }>(
-      `select current_setting('server_version') as version`,
+  async describe(): Promise<string> {
+    const { rows } = await this.writer.query<{ text: string }>(
+      `select format('Postgres %s, fsync %s, synchronous_commit %s', current_setting('server_version'),
+         current_setting('fsync'), current_setting('synchronous_commit')) as text`,
     );
-    return `Postgres ${rows[0]?.version ?? 'of an unknown version'}`;
+    return rows[0]?.text ?? 'Postgres';
   }
 
   /** A plain multi-row insert, prepared once per size, committed by itself. */

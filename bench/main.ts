@@ -3,7 +3,7 @@ import { type Bench, renderReport, runBench } from './harness.js';
 
 /** `npm run bench -- <name> [--json FILE]`: runs `bench/<name>.ts` and prints its table. */
 const [name, flag, file] = process.argv.slice(2);
-if (name === undefined || !/^[a-z][a-z.-]*$/.test(name)) {
+if (name === undefined || !/^[a-z][a-z0-9.-]*$/.test(name)) {
   process.stderr.write('usage: npm run bench -- <name> [--json FILE]\n');
   process.exitCode = 2;
 } else {

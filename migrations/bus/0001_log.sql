@@ -129,7 +129,7 @@ create function append(
   set plan_cache_mode = force_generic_plan
 as $$
 begin
-  perform from producers as p where p.name = producer for share;
+  perform from producers as p where p.name = producer and p.epoch = producer_epoch for share;
   if not found then
     raise exception using errcode = 'PBB01', message = 'a newer producer of this name has taken over';
   end if;

@@ -118,7 +118,7 @@ export class YamlFile {
     const [first] = this.faults(schema);
     if (first !== undefined) throw faultError(first);
     // The validator has just proven the shape.
-    return this.value as Static<Schema>;
+    return this.value;
   }
 
   #schemaFault(error: ErrorObject): ConfigFault {

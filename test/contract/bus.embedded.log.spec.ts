@@ -5,7 +5,9 @@ import {
   at,
   eventually,
   freshNames,
+  gate,
   markOf,
+  pause,
   readPartition,
   record,
   records,
@@ -150,6 +152,53 @@ describe('the log of the embedded bus', () => {
     );
     expect(rows[0]?.rows).toBe(200);
     expect(rows[0]?.commits).toBeLessThan(20);
+  });
+
+  it('makes topics in one order for everybody, so that two processes cannot wait for each other', async () => {
+    const { bus, own } = scene();
+    const [a, b, c] = ['a', 'b', 'c'].map((letter) => names.topic(letter)).sort();
+    if (a === undefined || b === undefined || c === undefined) throw new Error('three names are wanted');
+    const make = (topic: string) =>
+      ['select make_topics($1, $2, $3, $4)', [[topic], [1], [1_000_000], [null]]] as const;
+    // Somebody has made b and has not committed; whoever comes then must not hold c while it waits for b.
+    const others: Promise<void>[] = [];
+    await own.transaction(async (transaction) => {
+      await transaction.query(...make(b));
+      others.push(bus.ensureTopics([spec(c), spec(b), spec(a)]));
+      await pause(200);
+      await transaction.query(...make(c));
+    });
+    await Promise.all(others);
+    expect(await Promise.all([a, b, c].map((topic) => bus.partitionsOf(topic)))).toEqual([1, 1, 1]);
+  });
+
+  it('lets a successor open only when the appends in flight of its predecessor have ended', async () => {
+    const { bus, unit } = scene();
+    const [topic, name] = [names.topic(), names.producer()];
+    await bus.ensureTopics([spec(topic)]);
+    const old = await bus.openProducer({ name });
+    const [held, release] = [gate(), gate()];
+    const order: string[] = [];
+    // A unit's transaction holds the partition, so the old producer's append is in flight for as long as we like.
+    const holding = unit.transaction(async (transaction) => {
+      await bus.transactional?.appendWithin(transaction, [{ topic, partition: 0, records: records('unit', 1) }]);
+      held.open();
+      await release.opened;
+    });
+    await held.opened;
+    const inFlight = old.append([{ topic, partition: 0, records: records('old', 1) }]).then(() => order.push('old'));
+    await pause(200);
+    const successor = bus.openProducer({ name }).then((opened) => {
+      order.push('successor');
+      return opened;
+    });
+    await pause(200);
+    expect(order).toEqual([]);
+    release.open();
+    await Promise.all([holding, inFlight]);
+    await (await successor).append([{ topic, partition: 0, records: records('new', 1) }]);
+    expect(texts(await readPartition(bus, topic))).toEqual(['unit-0', 'old-0', 'new-0']);
+    await refusal(old.append([{ topic, partition: 0, records: records('late', 1) }]), 'BUS_PRODUCER_FENCED');
   });
 
   it('ends a batch by its bytes, too, and loses nothing by it', async () => {

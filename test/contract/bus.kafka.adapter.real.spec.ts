@@ -98,6 +98,18 @@ describe('the bus on Kafka', () => {
     await foreign.disconnect();
   });
 
+  it('counts an append in the marks as soon as it was acknowledged, though its markers are written later', async () => {
+    const topic = names.topic();
+    await bus.ensureTopics([spec(topic)]);
+    const producer = await bus.openProducer({ name: names.producer() });
+    for (let turn = 0; turn < 40; turn += 1) {
+      const [appended] = await producer.append([{ topic, partition: 0, records: records('r', 3) }]);
+      const { highWater } = await markOf(bus, topic);
+      expect(highWater).toBeGreaterThanOrEqual((appended?.firstOffset ?? Infinity) + 3);
+    }
+    await producer.close();
+  });
+
   it('gives an append that is larger than a batch consecutive offsets, though others write between', async () => {
     const topic = names.topic();
     await bus.ensureTopics([spec(topic, 1, { recordBytesMax: 2_000_000 })]);

@@ -1,13 +1,12 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, describe, expect, it } from '@jest/globals';
+import { scratchDataFolder } from '../support/data-folder.js';
 import { TEST_UNITS } from '../program/table.js';
 import { cli } from '../support/cli.js';
 
 describe('the command line', () => {
-  const data = mkdtempSync(join(tmpdir(), 'probity cli '));
+  const data = scratchDataFolder('cli');
   afterAll(() => {
     rmSync(data, { recursive: true, force: true });
   });

@@ -1,7 +1,7 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { scratchDataFolder } from '../support/data-folder.js';
 import { boot, type Running } from '../../src/app/boot.js';
 import { openDataFolder } from '../../src/app/data-folder.js';
 import { loadProfile } from '../../src/app/profile.js';
@@ -35,7 +35,7 @@ describe.each([
   ['direct calls', false],
   ['calls through the wire', true],
 ])('all roles in one process, %s', (_name, throughWire) => {
-  const folder = mkdtempSync(join(tmpdir(), 'probity-e2e-'));
+  const folder = scratchDataFolder('e2e');
   const profile = new ScratchProfile();
   const logs = new Captured();
   let collector: Collector;
@@ -188,7 +188,7 @@ describe.each([
   });
 
   it('shares no metric with a second application in the same process', async () => {
-    const other = mkdtempSync(join(tmpdir(), 'probity-e2e-'));
+    const other = scratchDataFolder('e2e');
     const second = await start(other);
     try {
       await new Http(second.url).get('/health/live');

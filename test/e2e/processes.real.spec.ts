@@ -1,8 +1,7 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { randomBytes } from 'node:crypto';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { scratchDataFolder } from '../support/data-folder.js';
 import { generateApiKey } from '../../src/substrate/identity/api-key.js';
 import { cli } from '../support/cli.js';
 import { openTestPostgres, type TestDatabase, type TestPostgres } from '../support/database.js';
@@ -15,7 +14,7 @@ import { Program } from '../support/program.js';
 /** The same two processes as on a laptop, on Kafka, S3 and Postgres: nothing shared but the servers and a profile. */
 describe('each role in a process of its own, on real servers', () => {
   const run = randomBytes(4).toString('hex');
-  const folders = ['ledger', 'teller'].map((role) => mkdtempSync(join(tmpdir(), `probity-real-${role}-`)));
+  const folders = ['ledger', 'teller'].map((role) => scratchDataFolder(role));
   const profile = new ScratchProfile('dev');
   const key = generateApiKey('tester');
   let postgres: TestPostgres;

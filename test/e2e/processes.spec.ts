@@ -1,7 +1,7 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { scratchDataFolder } from '../support/data-folder.js';
 import { eventually } from '../support/eventually.js';
 import { Http } from '../support/http.js';
 import { Program } from '../support/program.js';
@@ -14,7 +14,7 @@ interface Answered {
 
 /** Two processes with different roles on one data folder, talking through bus and HTTP; either may die. */
 describe('each role in a process of its own, on one data folder', () => {
-  const data = mkdtempSync(join(tmpdir(), 'probity-processes-'));
+  const data = scratchDataFolder('processes');
   let teller: Program;
   let ledger: Program;
   let operator: Http;
@@ -72,6 +72,19 @@ describe('each role in a process of its own, on one data folder', () => {
     expect(await balanceBecomes('anna', 3)).toMatchObject({ minor_units: 300 });
   });
 
+  it('SIGKILL of the database is repaired by whoever runs; what was acknowledged is there, a retry counts once', async () => {
+    process.kill(databasePid(data), 'SIGKILL');
+    // The client's own retry, with the same id: it may be refused, it may have been taken and not answered.
+    await eventually(
+      async () => await deposit('p4', 'anna'),
+      (status) => status === 200,
+      30_000,
+    );
+    expect(await balanceBecomes('anna', 4)).toMatchObject({ minor_units: 400 });
+    const ready = async (): Promise<number> => (await operator.get('/health/ready')).status;
+    expect(await eventually(ready, (status) => status === 200, 30_000)).toBe(200);
+  });
+
   it('Ctrl-C ends each in order and leaves no process, the last one not even a database', async () => {
     for (const program of [teller, ledger]) {
       const { code } = await program.end('SIGINT');
@@ -88,6 +101,15 @@ function processesOf(folder: string): readonly string[] {
     .filter((name) => /^\d+$/.test(name))
     .map((pid) => commandOf(pid))
     .filter((command) => command.includes(folder));
+}
+
+/** The server itself, not one of its workers: their command lines do not name the folder. */
+function databasePid(folder: string): number {
+  const pid = readdirSync('/proc').find(
+    (name) => /^\d+$/.test(name) && /postgres -D/.test(commandOf(name)) && commandOf(name).includes(folder),
+  );
+  if (pid === undefined) throw new Error('no database runs on this folder');
+  return Number(pid);
 }
 
 function commandOf(pid: string): string {

@@ -143,8 +143,13 @@ describe('files: a disk that is full', () => {
 });
 
 describe('files: a seal that was touched', () => {
+  let folder = '';
+  beforeAll(async () => {
+    folder = await temporaryFolder();
+  });
+  afterAll(() => rm(folder, { recursive: true }));
+
   it('is found by head and by every way to read, wherever it was touched', async () => {
-    const folder = await temporaryFolder();
     const store = await FilesObjects.open(folder, clock);
     for (const offset of [0, 20, 100, 300, 446, 447, 510, 511]) {
       const key = keyUnder(freshPrefix(), 'object');
@@ -160,7 +165,6 @@ describe('files: a seal that was touched', () => {
       );
     }
     await store.close();
-    await rm(folder, { recursive: true });
   });
 });
 

@@ -42,6 +42,8 @@ export async function openLine(targetHost: string, targetPort: number): Promise<
   const mute = () => {
     for (const socket of sockets) {
       socket.unpipe();
+      // Not even the end of one side may reach the other.
+      socket.removeAllListeners('close');
       socket.pause();
     }
     server.removeAllListeners('connection');

@@ -72,6 +72,8 @@ export class EmbeddedConsumer implements BusConsumer {
   readonly #sessionTimeoutMs: number;
   #topics: readonly Topic[] = [];
   #membership: Membership | undefined;
+  /** When the last pulse that was answered was sent. */
+  #pulsedAtMs = 0;
   #generation = -1;
   #target: readonly PlaceId[] = [];
   #stopping = false;
@@ -144,6 +146,7 @@ export class EmbeddedConsumer implements BusConsumer {
   async #join(): Promise<Membership> {
     const { signals } = this.#context;
     const topicIds = this.#topics.map(({ topicId }) => topicId);
+    this.#pulsedAtMs = this.#context.clock.monotonicMs();
     const membership = await Membership.join(this.#context, this.#options.group, topicIds, this.#sessionTimeoutMs);
     membership.lost.addEventListener('abort', () => this.#rounds.ring(), { once: true });
     this.#generation = -1;
@@ -186,14 +189,15 @@ export class EmbeddedConsumer implements BusConsumer {
   }
 
   /**
-   * A round that may not take longer than the group's patience: false once the group may have given this member up. The
-   * count begins when the pulse is sent, which is before the server notes it; so this member stops first.
+   * A round that may not outlast the group's patience: false once the group may have given this member up. The count
+   * begins when the last pulse that was answered had been sent, which is before the server noted it; so this member stops
+   * before anybody else begins.
    */
   async #overseenRound(membership: Membership): Promise<boolean> {
+    const { clock } = this.#context;
     const done = new AbortController();
-    const overdue = this.#context.clock
-      .sleep(this.#sessionTimeoutMs * SELF_FENCE, AbortSignal.any([done.signal, membership.lost]))
-      .then(() => false);
+    const leftMs = this.#pulsedAtMs + this.#sessionTimeoutMs * SELF_FENCE - clock.monotonicMs();
+    const overdue = clock.sleep(leftMs, AbortSignal.any([done.signal, membership.lost])).then(() => false);
     try {
       return await Promise.race([this.#round(membership), overdue]);
     } finally {
@@ -203,8 +207,10 @@ export class EmbeddedConsumer implements BusConsumer {
 
   /** False when the group has given this member up. */
   async #round(membership: Membership): Promise<boolean> {
+    const sentAtMs = this.#context.clock.monotonicMs();
     const pulse = await membership.pulse();
     if (pulse === undefined || this.#membership !== membership) return false;
+    this.#pulsedAtMs = sentAtMs;
     let renewed = pulse.generation !== this.#generation;
     if (pulse.stale && !this.#stopping && (await membership.rebalance())) {
       this.#context.signals.groupChanged(this.#options.group);

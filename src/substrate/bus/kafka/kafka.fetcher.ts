@@ -4,7 +4,8 @@ import { type BusRecord, type Offset, type Position, type RecordBatch, type Topi
 import { committedPart } from './kafka.log.core.js';
 import { judgePosition } from './kafka.marks.js';
 import { busError } from './kafka.persist.js';
-import { classify, isRefusal, type Wire, READ_COMMITTED, type WireError } from './kafka.wire.js';
+import { classify, isRefusal, READ_COMMITTED, type WireError } from './kafka.protocol.js';
+import { type Wire } from './kafka.wire.js';
 
 /**
  * Reads chosen partitions from chosen offsets ahead of who takes the records. The broker keeps one long poll waiting per

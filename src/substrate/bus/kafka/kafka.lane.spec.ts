@@ -2,7 +2,8 @@ import { describe, expect, it } from '@jest/globals';
 import { SystemClock } from '../../clock/system.clock.js';
 import { type OutgoingRecord } from '../bus.port.js';
 import { Lane } from './kafka.lane.js';
-import { type Wire, WireError } from './kafka.wire.js';
+import { WireError } from './kafka.protocol.js';
+import { type Wire } from './kafka.wire.js';
 
 type Request = Readonly<Record<string, unknown>> & { readonly api: string };
 type Answer = (request: Request) => unknown;

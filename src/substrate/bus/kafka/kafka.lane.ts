@@ -3,7 +3,8 @@ import { type Offset, type OutgoingRecord } from '../bus.port.js';
 import { offsetOf, type Place } from './kafka.log.core.js';
 import { keyOf } from './kafka.fetcher.js';
 import { passes, persist } from './kafka.persist.js';
-import { classify, isRefusal, type Wire, type ProducerIdentity, WireError, type WireMessage } from './kafka.wire.js';
+import { classify, isRefusal, type ProducerIdentity, WireError, type WireMessage } from './kafka.protocol.js';
+import { type Wire } from './kafka.wire.js';
 
 /** A part of a transaction: what goes to one partition, cut into batches that the broker takes. */
 export interface LanePart extends Place {

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { type Offset } from '../bus.port.js';
 import { committedPart, cutIntoBatches, encodedBytesMax, offsetOf } from './kafka.log.core.js';
-import { type RawPartition, type RawRecord } from './kafka.wire.js';
+import { type RawPartition, type RawRecord } from './kafka.protocol.js';
 
 describe('an offset', () => {
   it('is taken where it is a safe whole number, and refused otherwise', () => {

@@ -1,6 +1,6 @@
 import { ProbityError } from '../../../rails/errors/probity-error.js';
 import { type BusRecord, type Offset, type OutgoingRecord } from '../bus.port.js';
-import { type RawPartition, type RawRecord } from './kafka.wire.js';
+import { type RawPartition, type RawRecord } from './kafka.protocol.js';
 
 /**
  * Kafka's 64-bit offset as a safe number.
@@ -49,7 +49,7 @@ export function committedPart(raw: RawPartition, from: Offset): CommittedPart {
     const batchEnd = (offsetOf(firstOffset) + lastOffsetDelta + 1) as Offset;
     if (batchEnd > nextOffset) nextOffset = batchEnd;
     if (isAbortMarker(message)) open.delete(producerId);
-    if (message.isControlRecord || (inTransaction && open.has('none')) || offset < from) continue;
+    if (message.isControlRecord || (inTransaction && open.has(producerId)) || offset < from) continue;
     records.push(busRecord(message, offset));
   }
   return { records, nextOffset, highWater: offsetOf(raw.lastStableOffset) };

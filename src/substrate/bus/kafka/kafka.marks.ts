@@ -3,7 +3,8 @@ import { type Clock } from '../../clock/clock.port.js';
 import { type Offset, type PartitionMarks, type Position, type TopicName } from '../bus.port.js';
 import { offsetOf } from './kafka.log.core.js';
 import { persist } from './kafka.persist.js';
-import { type Wire, READ_COMMITTED, READ_UNCOMMITTED } from './kafka.wire.js';
+import { READ_COMMITTED, READ_UNCOMMITTED } from './kafka.protocol.js';
+import { type Wire } from './kafka.wire.js';
 
 const EARLIEST = -2;
 const LATEST = -1;

@@ -5,7 +5,8 @@ import { type GroupName, type TopicName, type TopicPartition } from '../bus.port
 import { assignPartitions } from '../group-assignment.core.js';
 import { keyOf } from './kafka.fetcher.js';
 import { bounded, busError, passes, persist } from './kafka.persist.js';
-import { classify, encodings, isRefusal, type JoinedGroup, type Wire } from './kafka.wire.js';
+import { classify, isRefusal, type JoinedGroup } from './kafka.protocol.js';
+import { encodings, type Wire } from './kafka.wire.js';
 
 export interface MemberPlan {
   readonly wire: Wire;

@@ -1,7 +1,8 @@
 import { ProbityError } from '../../../rails/errors/probity-error.js';
 import { type ErrorCode } from '../../../rails/errors/registry.js';
 import { type Clock } from '../../clock/clock.port.js';
-import { classify, isRefusal, type Wire, type WireError } from './kafka.wire.js';
+import { classify, isRefusal, type WireError } from './kafka.protocol.js';
+import { type Wire } from './kafka.wire.js';
 
 /** Refusals that pass by themselves: a leader or coordinator moves, loads, or is in the middle of a transaction. */
 const PASSING = [

@@ -12,7 +12,8 @@ import { isTakenOver, Lane, type LanePart } from './kafka.lane.js';
 import { cutIntoBatches, encodedBytesMax, recordBytes } from './kafka.log.core.js';
 import { busError } from './kafka.persist.js';
 import { assertPartition, type KafkaTopics } from './kafka.topics.js';
-import { classify, type Wire } from './kafka.wire.js';
+import { classify } from './kafka.protocol.js';
+import { type Wire } from './kafka.wire.js';
 
 export interface ProducerPlan {
   readonly name: string;

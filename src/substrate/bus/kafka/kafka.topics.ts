@@ -4,7 +4,8 @@ import { type Position, type TopicName, type TopicSpec } from '../bus.port.js';
 import { BATCH_ROOM_BYTES } from './kafka.log.core.js';
 import { committedMarks } from './kafka.marks.js';
 import { busError, persist } from './kafka.persist.js';
-import { isRefusal, type KafkaWire, TOPIC_CONFIG, WireError } from './kafka.wire.js';
+import { isRefusal, WireError } from './kafka.protocol.js';
+import { type KafkaWire, TOPIC_CONFIG } from './kafka.wire.js';
 
 /** What a topic is, as every process reads it back from the broker. */
 export interface TopicFacts {

@@ -124,6 +124,19 @@ export function outageCases(harness: TheHarness): void {
       expect(outcomes.map(({ count }) => count)).toEqual([1, 1, 1]);
     });
 
+    it('begins again on another connection when a pooled one turns out to be dead, but fails on a new one', async () => {
+      const remote = behindWire();
+      wire.cutAt('begin', { handOn: false });
+      await expectCode(
+        remote.transaction((transaction) => transaction.query(INSERT, [1, 'never'])),
+        'DATABASE_UNAVAILABLE',
+      );
+      await remote.query('select 1');
+      wire.cutAt('begin', { handOn: false });
+      await remote.transaction((transaction) => transaction.query(INSERT, [2, 'two']));
+      expect((await database.query('select id from item')).rows).toEqual([{ id: 2 }]);
+    });
+
     it('ends running work when it is closed and the work does not end in time', async () => {
       const server = fresh.open();
       const work = faultOf(

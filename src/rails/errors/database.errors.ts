@@ -48,7 +48,7 @@ export const DATABASE_ERRORS = defineErrors({
     retryable: false,
     title: 'The database does not let this program in: role, password or database is not known there.',
     remedy:
-      'Check the database address and the role secret; after a change of the secret run `probity migrate` with the credentials of an administrator.',
+      'Check the database address and the role secret; where the database was never migrated, or after a change of the secret, run `probity migrate` with the credentials of an administrator.',
   },
   DATABASE_FULL: {
     status: 507,

@@ -3,6 +3,7 @@ import { DataSource, type EntityManager, type EntitySchema, type QueryRunner } f
 import { isProbityError } from '../../rails/errors/probity-error.js';
 import type { SchemaName, TransactionOptions } from './database.port.js';
 import { driverErrorOf, toDatabaseError, type DriverPhase } from './pg.errors.js';
+import { SILENT } from './typeorm.log.js';
 
 /** An entity class with TypeORM's decorators, or a schema that describes one. */
 export type EntityKind = (abstract new (...values: never[]) => object) | EntitySchema;
@@ -38,6 +39,7 @@ export class Entities {
       synchronize: false,
       installExtensions: false,
       logging: false,
+      logger: SILENT,
       poolErrorHandler: () => undefined,
       extra: { ...config, max: connectionsMax },
     });

@@ -104,13 +104,17 @@ export class PgDatabase extends Database {
   }
 
   async #close(limitMs: number): Promise<void> {
-    await Promise.all([...this.#sessions].map((session) => session.close()));
-    const ended = this.#pool.end();
-    const timer = setTimeout(() => {
-      // `end` on a busy connection cuts its socket; the server then rolls its transaction back.
-      for (const client of this.#clients) void client.end().catch(() => undefined);
-    }, limitMs);
-    await ended;
+    let timer: NodeJS.Timeout | undefined;
+    const cut = new Promise<void>((resolve) => {
+      timer = setTimeout(() => {
+        // `end` on a busy connection cuts its socket; the server then rolls its transaction back.
+        for (const client of this.#clients) void client.end().catch(() => undefined);
+        resolve();
+      }, limitMs);
+    });
+    // On a line that went silent no goodbye is ever answered, so the limit holds for sessions, too.
+    const sessions = [...this.#sessions].map((session) => session.close());
+    await Promise.race([Promise.all([...sessions, this.#pool.end()]), cut]);
     clearTimeout(timer);
   }
 

@@ -10,6 +10,7 @@ import { readMigrations, type MigrationFile } from './migration.files.js';
 import { pendingMigrations, storedName, type AppliedRow } from './plan.core.js';
 import { provision, type RoleLogin } from './provision.js';
 import { lineAt } from './sql.core.js';
+import { SILENT } from '../typeorm.log.js';
 
 export interface MigratorOptions {
   readonly address: PgAddress;
@@ -83,6 +84,7 @@ export class Migrator {
       migrations: files.map(migrationClass),
       installExtensions: false,
       logging: false,
+      logger: SILENT,
       poolErrorHandler: () => undefined,
       poolSize: 1,
       extra: this.#config(schema, OWNER_ROLE),

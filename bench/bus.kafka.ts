@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import kafkajs, { type Consumer, type Kafka, type Producer } from 'kafkajs';
-import { asTopicName } from '../src/substrate/bus/bus.names.js';
+import { asTopicName } from '../src/rails/eb-ref.js';
 import { type Bus, type OutgoingRecord, type TopicName } from '../src/substrate/bus/bus.port.js';
 import { kafkaBrokers, openKafka } from '../test/support/kafka.js';
 import { Arrivals, BATCHES, consumerOf, recordsOf } from './bus.js';

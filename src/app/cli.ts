@@ -7,6 +7,7 @@ import { sealPolicyFile } from './commands/policy-seal.js';
 import { listRoles } from './commands/roles.js';
 import { serve } from './commands/serve.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
+import type { ProfileFlags, ServeFlags } from './flags.js';
 import { openTerminal, type Terminal } from './terminal.js';
 import type { UnitTable } from './unit-table.js';
 import { VERSION } from './version.js';
@@ -15,12 +16,6 @@ export interface CliOptions {
   readonly table: UnitTable;
   readonly stdout: Writable;
   readonly stderr: Writable;
-}
-
-/** What every command that reads a profile understands. */
-export interface ProfileFlags {
-  readonly profile: string;
-  readonly data: string;
 }
 
 export const DEFAULT_DATA_FOLDER = '.probity';
@@ -98,12 +93,6 @@ export async function runCli(words: readonly string[], options: CliOptions): Pro
     return error.exitCode === 0 ? EXIT.OK : EXIT.USAGE;
   }
   return outcome;
-}
-
-export interface ServeFlags extends ProfileFlags {
-  readonly role: string;
-  readonly port?: number;
-  readonly json?: boolean;
 }
 
 function asPort(text: string): number {

@@ -1,6 +1,5 @@
 import type { Type } from '@nestjs/common';
-import type { PositionStore, TopicName } from '../substrate/bus/bus.port.js';
-import type { SchemaName } from '../substrate/database/database.port.js';
+import type { PositionStore } from '../substrate/bus/bus.port.js';
 import { ownMigrationsFolder } from '../substrate/database/migrations/migration.files.js';
 import { ACCESS_POLICY, type PolicyKind } from './policy-file.js';
 import type { RpcContract } from '../substrate/rpc/rpc.port.js';
@@ -135,6 +134,3 @@ export function policyKindsOf(table: UnitTable): readonly PolicyKind[] {
 export function rolesOf(table: UnitTable): readonly string[] {
   return table.units.map((unit) => unit.role).sort();
 }
-
-export const asTopicName = (topic: string): TopicName => topic as TopicName;
-export const asSchemaName = (schema: string): SchemaName => schema as SchemaName;

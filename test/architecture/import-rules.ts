@@ -180,3 +180,28 @@ function environmentReads(file: ts.SourceFile): readonly number[] {
 function lineOf(file: ts.SourceFile, node: ts.Node): number {
   return file.getLineAndCharacterOfPosition(node.getStart(file)).line + 1;
 }
+
+/** The first circle of imports among these files, as the path that closes it; empty when there is none. */
+export function circleOf(sources: readonly SourceText[]): readonly string[] {
+  const known = new Map(sources.map((source) => [source.path, source]));
+  const done = new Set<string>();
+
+  const visit = (path: string, trail: readonly string[]): readonly string[] => {
+    if (trail.includes(path)) return [...trail.slice(trail.indexOf(path)), path];
+    const source = known.get(path);
+    if (source === undefined || done.has(path)) return [];
+    const file = ts.createSourceFile(path, source.text, ts.ScriptTarget.ES2022, true);
+    for (const { target } of importsOf(path, file)) {
+      const circle = target === undefined ? [] : visit(target, [...trail, path]);
+      if (circle.length > 0) return circle;
+    }
+    done.add(path);
+    return [];
+  };
+
+  for (const { path } of sources) {
+    const circle = visit(path, []);
+    if (circle.length > 0) return circle;
+  }
+  return [];
+}

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
-import { type SourceText, violationsOf } from './import-rules.js';
+import { circleOf, type SourceText, violationsOf } from './import-rules.js';
 
 const ROOT = process.cwd();
 
@@ -128,5 +128,16 @@ describe('who may import whom', () => {
 
   it.each(allowed)('allows %s', (_name, source) => {
     expect(violationsOf(source)).toEqual([]);
+  });
+
+  it('goes in no circle, types included', () => {
+    expect(circleOf(sources('src'))).toEqual([]);
+    const circle = [
+      { path: 'src/app/a.ts', text: "import { b } from './b.js';" },
+      { path: 'src/app/b.ts', text: "import type { C } from './c.js';" },
+      { path: 'src/app/c.ts', text: "export * from './a.js';" },
+    ];
+    expect(circleOf(circle)).toEqual(['src/app/a.ts', 'src/app/b.ts', 'src/app/c.ts', 'src/app/a.ts']);
+    expect(circleOf(circle.slice(0, 2))).toEqual([]);
   });
 });

@@ -1,5 +1,6 @@
 import { closeSync, existsSync, openSync, readFileSync, writeSync } from 'node:fs';
-import { asGroupName, asOffset, asTopicName } from '../../src/substrate/bus/bus.names.js';
+import { asGroupName } from '../../src/substrate/bus/bus.names.js';
+import { asOffset, asTopicName } from '../../src/rails/eb-ref.js';
 import { type Position, type TopicPartition } from '../../src/substrate/bus/bus.port.js';
 import { texts } from '../../src/substrate/bus/contract/kit.js';
 import { openKafka } from '../support/kafka.js';

@@ -1,5 +1,6 @@
 import { writeSync } from 'node:fs';
-import { asGroupName, asTopicName } from '../../src/substrate/bus/bus.names.js';
+import { asGroupName } from '../../src/substrate/bus/bus.names.js';
+import { asTopicName } from '../../src/rails/eb-ref.js';
 import { type Bus, type OutgoingRecord, type Position, type RecordBatch } from '../../src/substrate/bus/bus.port.js';
 import { isProbityError } from '../../src/rails/errors/probity-error.js';
 import { record, textOf } from '../../src/substrate/bus/contract/kit.js';

@@ -5,7 +5,7 @@ import {
   type PartitionAppend,
   type TopicName,
 } from '../../src/substrate/bus/bus.port.js';
-import { asTopicName } from '../../src/substrate/bus/bus.names.js';
+import { asTopicName } from '../../src/rails/eb-ref.js';
 import { fromEverywhere, readAll, records, texts } from '../../src/substrate/bus/contract/kit.js';
 
 /** Numbers from a seed: a run that failed can be run again (mulberry32). */

@@ -1,4 +1,4 @@
-import type { ProfileFlags } from '../cli.js';
+import type { ProfileFlags } from '../flags.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { loadProfile, profileFaults } from '../profile.js';
 import { errorSpec } from '../../rails/errors/registry.js';

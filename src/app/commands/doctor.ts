@@ -6,7 +6,7 @@ import { SystemClock } from '../../substrate/clock/system.clock.js';
 import type { DatabaseServer } from '../../substrate/database/database.port.js';
 import { SHARED_SCHEMA } from '../../substrate/database/roles.js';
 import type { Health } from '../../substrate/health.js';
-import type { ProfileFlags } from '../cli.js';
+import type { ProfileFlags } from '../flags.js';
 import { type DataFolder, openDataFolder } from '../data-folder.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { loadProfile, NODE_MINIMUM, type Profile } from '../profile.js';

@@ -1,4 +1,4 @@
-import type { ProfileFlags } from '../cli.js';
+import type { ProfileFlags } from '../flags.js';
 import { openDataFolder } from '../data-folder.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { loadProfile } from '../profile.js';

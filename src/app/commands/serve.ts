@@ -1,6 +1,6 @@
 import type { Writable } from 'node:stream';
 import { boot } from '../boot.js';
-import type { ServeFlags } from '../cli.js';
+import type { ServeFlags } from '../flags.js';
 import { openDataFolder } from '../data-folder.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import { loadProfile } from '../profile.js';

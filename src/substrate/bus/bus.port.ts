@@ -1,4 +1,5 @@
 import type { Brand } from '../../rails/brand.js';
+import type { Offset, TopicName } from '../../rails/eb-ref.js';
 import type { ProbityError } from '../../rails/errors/probity-error.js';
 import type { Transaction } from '../database/database.port.js';
 import type { Health } from '../health.js';
@@ -8,10 +9,8 @@ import type { Health } from '../health.js';
  * adapter: offsets rise within a partition and **may have gaps**, delivery is at least once, order holds per
  * partition. Only committed records are ever seen. Nothing may count records by subtracting offsets.
  */
-export type TopicName = Brand<string, 'TopicName'>;
+export type { Offset, TopicName };
 export type GroupName = Brand<string, 'GroupName'>;
-/** A whole number ≥ 0 within Number.MAX_SAFE_INTEGER (9·10^15: at a million records a second, 285 years). */
-export type Offset = Brand<number, 'Offset'>;
 
 export interface TopicSpec {
   readonly topic: TopicName;

@@ -9,7 +9,7 @@ import {
 } from '@nestjs/microservices';
 import { isObservable, lastValueFrom } from 'rxjs';
 import { ProbityError } from '../../rails/errors/probity-error.js';
-import { asTopicName } from './bus.names.js';
+import { asTopicName } from '../../rails/eb-ref.js';
 import {
   type BatchControl,
   type Bus,

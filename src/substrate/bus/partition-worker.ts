@@ -1,6 +1,6 @@
 import { ProbityError } from '../../rails/errors/probity-error.js';
 import { type Clock } from '../clock/clock.port.js';
-import { asOffset } from './bus.names.js';
+import { asOffset } from '../../rails/eb-ref.js';
 import {
   type ConsumerOptions,
   type Offset,

@@ -2,7 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { type ProbityError, isProbityError } from '../../../rails/errors/probity-error.js';
 import { type ErrorCode } from '../../../rails/errors/registry.js';
 import { type Database } from '../../database/database.port.js';
-import { asGroupName, asOffset, asTopicName } from '../bus.names.js';
+import { asGroupName } from '../bus.names.js';
+import { asOffset, asTopicName } from '../../../rails/eb-ref.js';
 import {
   type Bus,
   type BusReader,

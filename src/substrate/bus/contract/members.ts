@@ -1,4 +1,4 @@
-import { asOffset } from '../bus.names.js';
+import { asOffset } from '../../../rails/eb-ref.js';
 import {
   type BatchControl,
   type Bus,

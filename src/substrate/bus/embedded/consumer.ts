@@ -2,7 +2,7 @@ import { ProbityError } from '../../../rails/errors/probity-error.js';
 import { type Clock } from '../../clock/clock.port.js';
 import { type Database } from '../../database/database.port.js';
 import { type Logger } from '../../telemetry/telemetry.port.js';
-import { asOffset } from '../bus.names.js';
+import { asOffset } from '../../../rails/eb-ref.js';
 import {
   type BusConsumer,
   type ConsumerOptions,

@@ -1,6 +1,6 @@
 import { ProbityError } from '../../../rails/errors/probity-error.js';
 import { type Queryable } from '../../database/database.port.js';
-import { asOffset } from '../bus.names.js';
+import { asOffset } from '../../../rails/eb-ref.js';
 import { type Appended, type OutgoingRecord, type PartitionAppend } from '../bus.port.js';
 import { type Topic, type TopicCatalog } from './topics.js';
 

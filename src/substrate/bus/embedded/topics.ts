@@ -1,6 +1,6 @@
 import { ProbityError } from '../../../rails/errors/probity-error.js';
 import { type Database } from '../../database/database.port.js';
-import { asTopicName } from '../bus.names.js';
+import { asTopicName } from '../../../rails/eb-ref.js';
 import { type TopicName, type TopicPartition, type TopicSpec } from '../bus.port.js';
 import { busFault } from './faults.js';
 

@@ -1,6 +1,6 @@
 import { Injectable, type OnModuleDestroy } from '@nestjs/common';
 import { Bus, type BusProducer, type PartitionAppend } from '../../../../src/substrate/bus/bus.port.js';
-import { asTopicName } from '../../../../src/substrate/bus/bus.names.js';
+import { asTopicName } from '../../../../src/rails/eb-ref.js';
 import { partitionFor } from '../../../../src/substrate/bus/partition.core.js';
 import { objectKey } from '../../../../src/rails/ref.js';
 import { Objects } from '../../../../src/substrate/objects/objects.port.js';

@@ -181,7 +181,6 @@ export class ScrapeReader extends MetricReader {
     const { resourceMetrics } = await this.collect();
     const serializer = new PrometheusSerializer(undefined, false, undefined, false, true);
     // The exporter comes with a copy of the SDK's types of its own; the enums are the same numbers.
-    // eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment
     return `${serializer.serialize(oneScope(resourceMetrics)).trimEnd()}\n`;
   }
 

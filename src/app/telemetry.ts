@@ -180,7 +180,6 @@ export class ScrapeReader extends MetricReader {
   async scrape(): Promise<string> {
     const { resourceMetrics } = await this.collect();
     const serializer = new PrometheusSerializer(undefined, false, undefined, false, true);
-    // The exporter comes with a copy of the SDK's types of its own; the enums are the same numbers.
     return `${serializer.serialize(oneScope(resourceMetrics)).trimEnd()}\n`;
   }
 

@@ -9,6 +9,7 @@ export function openApiOf(app: NestFastifyApplication): OpenAPIObject {
     .setDescription(
       'Fraud decisions in real time, each of which can be proven. Errors are problem documents (RFC 9457) with a code.',
     )
+    .setOpenAPIVersion('3.1.0')
     .setVersion(VERSION)
     .setLicense('Apache-2.0', 'https://www.apache.org/licenses/LICENSE-2.0')
     .addBearerAuth({ type: 'http', scheme: 'bearer', description: 'An API key (pk_…) or a JWT of a configured issuer' })

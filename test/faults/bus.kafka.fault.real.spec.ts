@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { isProbityError } from '../../src/rails/errors/probity-error.js';
 import { asGroupName } from '../../src/substrate/bus/bus.names.js';
 import { type Bus, type BusProducer, type TopicName } from '../../src/substrate/bus/bus.port.js';
@@ -87,10 +87,26 @@ describe('the bus on Kafka under faults', () => {
   const seed = faultSeed();
   let folder: string;
   let bus: Bus;
+  const open: Bus[] = [];
+  const children: ReturnType<typeof child>[] = [];
+  const started = (...words: string[]) => {
+    const one = child(...words);
+    children.push(one);
+    return one;
+  };
+  /** A bus that is closed after its test, however that ends: a consumer left behind would keep the whole run alive. */
+  const opened = async (...options: Parameters<typeof openKafka>): Promise<Bus> => {
+    const one = await openKafka(...options);
+    open.push(one);
+    return one;
+  };
 
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), 'probity-kafka-'));
     bus = await openKafka();
+  });
+  afterEach(async () => {
+    await Promise.all([...open.splice(0).map((one) => one.close()), ...children.splice(0).map((one) => one.kill())]);
   });
   afterAll(async () => {
     await bus.close();
@@ -106,7 +122,7 @@ describe('the bus on Kafka under faults', () => {
       let breaks = 0;
       let fragile = true;
       let stormEndsMs = 0;
-      const shaky = await openKafka({
+      const shaky = await opened({
         requestTimeoutMs: 2_000,
         // Shorter than a storm, so that appends are given up in all their states.
         appendTimeoutMs: 300,
@@ -147,7 +163,7 @@ describe('the bus on Kafka under faults', () => {
       await bus.ensureTopics([spec(topic, 2)]);
       const acknowledged = new Set<string>();
       for (let round = 0; round < (FULL ? 25 : 4); round += 1) {
-        const writing = child('produce', topic, topic, `r${round}.`);
+        const writing = started('produce', topic, topic, `r${round}.`);
         await writing.ready();
         await eventually('some appends', () => writing.acknowledged().length > 10);
         await pause(Math.floor(random() * 300));
@@ -185,7 +201,7 @@ describe('the bus on Kafka under faults', () => {
         }
       })();
       const applied = () => appliedLines(file).reduce((sum, line) => sum + line.texts.length, 0);
-      const start = () => child('consume', topic, topic, file);
+      const start = () => started('consume', topic, topic, file);
       let [one, two] = [start(), start()];
       for (let round = 0; round < (FULL ? 8 : 2); round += 1) {
         await Promise.all([one.ready(), two.ready()]);
@@ -218,7 +234,7 @@ describe('the bus on Kafka under faults', () => {
       const topic = freshTopic('broker-killed');
       await bus.ensureTopics([spec(topic, 2)]);
       const [watch, store] = [new GroupWatch(), new AppliedStore()];
-      const reading = await openKafka();
+      const reading = await opened();
       const consumer = member({ name: 'one', bus: reading, group: asGroupName(topic), topics: [topic], watch, store });
       await consumer.start();
       const writing = writer(bus, topic, topic, random);
@@ -238,10 +254,11 @@ describe('the bus on Kafka under faults', () => {
       const marks = await bus.marks(topic);
       await eventually('the consumer to reach the end', async () => {
         const status = await consumer.status();
+        // A partition that stands still will not move again: say why at once.
+        expect(status.flatMap(({ halted }) => halted ?? [])).toEqual([]);
         return status.length === 2 && status.every(({ lagOffsets }) => lagOffsets === 0);
       });
       await consumer.stop();
-      await reading.close();
       expect([...watch.faults, ...store.faults]).toEqual([]);
       expect(marks.length).toBe(2);
       const log = await wrongsOfApplied(bus, topic, store);

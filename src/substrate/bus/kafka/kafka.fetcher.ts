@@ -28,6 +28,8 @@ interface Slot extends TopicPartition {
   highWater: Offset;
   /** Requests answered since the last question of `answered`. */
   answers: number;
+  /** Answers in a row that could not be read. */
+  defects: number;
   failure: ProbityError | undefined;
 }
 
@@ -44,6 +46,8 @@ export interface FetcherOptions {
 const LONG_POLL_MS = 250;
 const PARTITION_BYTES_MAX = 1024 * 1024;
 const RESPONSE_BYTES_MAX = 8 * 1024 * 1024;
+/** So many unreadable answers in a row, a tenth of a second apart, and the partition stands still. */
+const DEFECTS_MAX = 5;
 
 export class KafkaFetcher {
   readonly #options: FetcherOptions;
@@ -76,6 +80,7 @@ export class KafkaFetcher {
         bufferBytes: 0,
         highWater: old?.highWater ?? offset,
         answers: 0,
+        defects: 0,
         failure: undefined,
       });
     }
@@ -272,6 +277,7 @@ export class KafkaFetcher {
         slot.position = part.nextOffset;
         slot.highWater = part.highWater;
         slot.answers += 1;
+        slot.defects = 0;
       }
     }
     this.#notify();
@@ -293,10 +299,15 @@ export class KafkaFetcher {
         if (judged === undefined) await clock.sleep(100, this.#ended.signal);
       }
     } else if (error.kind === 'defect') {
-      // An answer that cannot be decoded will not be decodable next time: stand still by name instead of asking for ever.
+      // Bytes that cannot be decoded will not be decodable next time: stand still by name instead of asking for ever. But
+      // a partition that stands still needs an operator, so one bad answer of a connection that breaks is not enough.
       const failure = busError(error, 'an answer of the bus could not be read');
-      for (const slot of current) slot.failure = failure;
+      for (const slot of current) {
+        slot.defects += 1;
+        if (slot.defects >= DEFECTS_MAX) slot.failure = failure;
+      }
       onDefect(failure);
+      await clock.sleep(100, this.#ended.signal);
     } else {
       this.#trouble = error;
       for (const slot of current) slot.node = undefined;

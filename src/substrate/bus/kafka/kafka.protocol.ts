@@ -173,6 +173,11 @@ export function classify(error: unknown): WireError {
     return new WireError('refused', 'SASL_AUTHENTICATION_FAILED', outer.message, undefined, { cause: error });
   }
   // Node's own names for a broken connection are E… and ERR_…; anything else that is not the library's is our mistake.
-  const known = outer.name.startsWith('KafkaJS') || ('code' in outer && /^E[A-Z_]+$/.test(String(outer.code)));
+  // One plain sentence is the library's, too: a request met a connection that another one was still opening, after the
+  // broker's address was learnt anew. Taken for a mistake of ours, it would stop a partition for good.
+  const known =
+    outer.name.startsWith('KafkaJS') ||
+    outer.message === 'Broker not connected' ||
+    ('code' in outer && /^E[A-Z_]+$/.test(String(outer.code)));
   return new WireError(known ? 'unreachable' : 'defect', outer.name, outer.message, undefined, { cause: error });
 }

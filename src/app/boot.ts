@@ -13,9 +13,12 @@ import { SystemClock } from '../substrate/clock/system.clock.js';
 import type { AccessPolicy } from '../substrate/identity/access-policy.schema.js';
 import { PolicyAccess } from '../substrate/identity/access.js';
 import { PolicyAuthenticator } from '../substrate/identity/policy.authenticator.js';
+import { StaticPolicies } from '../substrate/policy/policy.port.js';
+import { About } from '../substrate/about.js';
+import { installBodies } from '../substrate/http/bodies.js';
 import { composeApp, type Parts } from './compose.js';
 import type { DataFolder } from './data-folder.js';
-import { observeHttp } from './http/telemetry.hooks.js';
+import { observeHttp } from '../substrate/http/telemetry.hooks.js';
 import { openApiOf } from './http/openapi.js';
 import { OpenApiHolder } from './http/openapi.controller.js';
 import { type LocalKey, openLocalKeys, readKey } from './local-keys.js';
@@ -122,6 +125,8 @@ async function start(options: BootOptions, undo: Undo): Promise<Running> {
     authenticator: new PolicyAuthenticator(keys.policy, { clock, logger }),
     access: new PolicyAccess(keys.policy),
     accessPolicy: keys.policy,
+    policies: new StaticPolicies(profile.policies),
+    about: new About(VERSION, wiring.env, process.pid),
     readiness,
   };
 
@@ -190,12 +195,15 @@ async function ensureTopics(
   if (specs.length > 0) await bus.ensureTopics(specs);
 }
 
-/** As whom this process calls others: the key that the wiring names, or the one that the data folder has for services. */
-function serviceCredential(profile: Profile, keys: readonly LocalKey[]): () => string {
+/**
+ * As whom a role of this process calls others: the key that the wiring names, or the one that the data folder has for
+ * the role, or for services at large.
+ */
+function serviceCredential(profile: Profile, keys: readonly LocalKey[]): (role: string) => string {
   const { service_key } = profile.wiring.identity;
-  const local = keys.find(({ keyId }) => keyId === 'service');
-  return () => {
+  return (role) => {
     if (service_key !== undefined) return profile.settings.secret(service_key);
+    const local = keys.find(({ keyId }) => keyId === role) ?? keys.find(({ keyId }) => keyId === 'service');
     if (local !== undefined) return readKey(local.file);
     throw new ProbityError(
       'CONFIG_SECRET_MISSING',
@@ -221,10 +229,13 @@ async function openApp(
   const app = await NestFactory.create<NestFastifyApplication>(module, adapter, {
     logger: new NestLog(parts.telemetry.logger),
     abortOnError: false,
+    // Bodies are read by our own rule: see substrate/http/bodies.ts.
+    bodyParser: false,
   });
   const fastify = app.getHttpAdapter().getInstance();
   fastify.server.maxConnections = http.connections_max;
   observeHttp(fastify, parts.telemetry, parts.clock);
+  installBodies(fastify, http.body_bytes_max);
   app.useGlobalPipes(new ValidationPipe({ whitelist: true, forbidNonWhitelisted: true, transform: true }));
   return app;
 }

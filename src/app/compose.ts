@@ -7,18 +7,20 @@ import { schemaName } from '../substrate/database/roles.js';
 import type { AccessPolicy } from '../substrate/identity/access-policy.schema.js';
 import { Access, Authenticator } from '../substrate/identity/identity.port.js';
 import { servicePrincipal } from '../substrate/identity/principals.js';
+import { Policies } from '../substrate/policy/policy.port.js';
 import { Objects } from '../substrate/objects/objects.port.js';
 import { httpRpc } from '../substrate/rpc/http.rpc.js';
 import { inProcessRpc } from '../substrate/rpc/in-process.rpc.js';
 import { rpcControllerFor } from '../substrate/rpc/rpc.controller.js';
 import { RpcHost } from '../substrate/rpc/rpc-host.js';
 import { Telemetry } from '../substrate/telemetry/telemetry.port.js';
-import { principalOf, RequirePermission } from './http/principal.js';
+import { principalOf, RequirePermission } from '../substrate/http/principal.js';
 import { AuthGuard } from './http/auth.guard.js';
 import { HealthController } from './http/health.controller.js';
 import { MetricsController, MetricsText } from './http/metrics.controller.js';
 import { OpenApiController, OpenApiHolder } from './http/openapi.controller.js';
 import { ProblemFilter } from './http/problem.filter.js';
+import { About } from '../substrate/about.js';
 import { Readiness } from './readiness.js';
 import { UnitBus, UnitObjects } from './scoped.js';
 import type { NamedUnit, UnitTable } from './unit-table.js';
@@ -34,6 +36,8 @@ export interface Parts {
   readonly authenticator: Authenticator;
   readonly access: Access;
   readonly accessPolicy: AccessPolicy;
+  readonly policies: Policies;
+  readonly about: About;
   readonly readiness: Readiness;
 }
 
@@ -41,8 +45,8 @@ export interface Parts {
 export interface RemoteCalls {
   /** Where the role answers now; undefined while nobody is known to run it. */
   readonly addressOf: (role: string) => string | undefined;
-  /** The bearer value of this process. */
-  readonly credential: () => string;
+  /** The bearer value of a role of this process. */
+  readonly credential: (role: string) => string;
   readonly throughWire: boolean;
 }
 
@@ -85,6 +89,8 @@ function platformModule(parts: Parts): DynamicModule {
     { provide: MetricsText, useValue: parts.metrics },
     { provide: Authenticator, useValue: parts.authenticator },
     { provide: Access, useValue: parts.access },
+    { provide: Policies, useValue: parts.policies },
+    { provide: About, useValue: parts.about },
     { provide: Readiness, useValue: parts.readiness },
     { provide: RpcHost, useValue: new RpcHost({ ...parts, principalOf }) },
   ];
@@ -145,7 +151,7 @@ function portModule(
     useFactory: () =>
       httpRpc(port.contract, {
         ...common,
-        credential: remote.credential,
+        credential: () => remote.credential(caller.role),
         addressOf: () => remote.addressOf(callee.role),
       }),
   };

@@ -4,17 +4,9 @@ import { type TSchema, Type } from '@sinclair/typebox';
 import { ProbityError } from '../rails/errors/probity-error.js';
 import type { JsonValue } from '../rails/canonical-json.js';
 import { type PolicyRev, PolicyRevSchema, type SealedPolicy, verifyPolicy } from '../rails/policy-rev.js';
+import type { PolicyKind } from '../substrate/policy/policy.port.js';
 import { AccessPolicy, checkAccessPolicy } from '../substrate/identity/access-policy.schema.js';
 import { type ConfigFault, YamlFile } from './yaml-file.js';
-
-/** What a policy artifact of one id must look like. Units bring theirs in the unit table. */
-export interface PolicyKind {
-  readonly policy_id: string;
-  /** The schema of its body. */
-  readonly schema: TSchema;
-  /** Faults that a schema cannot see, each with its place as a JSON Pointer into the body. */
-  readonly check?: (body: never) => readonly { readonly pointer: string; readonly sentence: string }[];
-}
 
 /** The one policy that the program itself reads. */
 export const ACCESS_POLICY: PolicyKind = { policy_id: 'access', schema: AccessPolicy, check: checkAccessPolicy };

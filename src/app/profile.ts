@@ -2,7 +2,8 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ProbityError } from '../rails/errors/probity-error.js';
-import { type PolicyArtifact, type PolicyKind, readPolicies } from './policy-file.js';
+import type { PolicyKind } from '../substrate/policy/policy.port.js';
+import { type PolicyArtifact, readPolicies } from './policy-file.js';
 import { type ConfigFault, faultError, YamlFile } from './yaml-file.js';
 import { type SecretRef, Wiring } from './wiring.schema.js';
 

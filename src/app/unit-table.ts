@@ -1,7 +1,8 @@
 import type { Type } from '@nestjs/common';
 import type { PositionStore } from '../substrate/bus/bus.port.js';
 import { ownMigrationsFolder } from '../substrate/database/migrations/migration.files.js';
-import { ACCESS_POLICY, type PolicyKind } from './policy-file.js';
+import type { PolicyKind } from '../substrate/policy/policy.port.js';
+import { ACCESS_POLICY } from './policy-file.js';
 import type { RpcContract } from '../substrate/rpc/rpc.port.js';
 
 /** The runtime shape of a unit, as the operators know it. */

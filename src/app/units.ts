@@ -1,9 +1,104 @@
+import { DATA_ENGINE_CONTRACT, DataEnginePort } from '../modules/data-engine/data-engine.port.js';
+import { DataEngineModule } from '../modules/data-engine/data-engine.module.js';
+import { DataEngineService } from '../modules/data-engine/data-engine.service.js';
+import { IngestionGateModule } from '../modules/ingestion-gate/ingestion-gate.module.js';
+import { ADMISSION_POLICY } from '../modules/ingestion-gate/ingestion-gate.policy.js';
+import { INGESTION_GATE_CONTRACT, IngestionGatePort } from '../modules/ingestion-gate/ingestion-gate.port.js';
+import { IngestionGateService } from '../modules/ingestion-gate/ingestion-gate.service.js';
+import { ProducerEdgesModule } from '../modules/producer-edges/producer-edges.module.js';
+import { EDGES_POLICY } from '../modules/producer-edges/producer-edges.policy.js';
+import { ScenarioRunnerModule } from '../modules/scenario-runner/scenario-runner.module.js';
+import { RUN_GATES_POLICY } from '../modules/scenario-runner/scenario-runner.policy.js';
+import { SCENARIO_RUNNER_CONTRACT, ScenarioRunnerPort } from '../modules/scenario-runner/scenario-runner.port.js';
+import { ScenarioRunnerService } from '../modules/scenario-runner/scenario-runner.service.js';
+import { WorldStreamProducerModule } from '../modules/world-stream-producer/world-stream-producer.module.js';
+import { STREAM_POLICY } from '../modules/world-stream-producer/world-stream-producer.policy.js';
+import {
+  WORLD_STREAM_PRODUCER_CONTRACT,
+  WorldStreamProducerPort,
+} from '../modules/world-stream-producer/world-stream-producer.port.js';
+import { WorldStreamProducerService } from '../modules/world-stream-producer/world-stream-producer.service.js';
 import { defineUnits, type UnitTable } from './unit-table.js';
+
+const MIB = 1024 * 1024;
 
 /**
  * THE TABLE. One row per unit that is built: what it is, owns, calls, consumes and produces. Composition, `probity
  * roles`, docs/units.md and the architecture tests read it, so a unit exists when its row does.
- *
- * No unit has been built yet: this program serves its substrates, its identity and its health.
  */
-export const UNITS: UnitTable = defineUnits({}, {});
+export const UNITS: UnitTable = defineUnits(
+  {
+    'fp.bus.traffic.v1': { why: 'Admitted events; the Ingestion Gate alone appends', recordBytesMax: MIB },
+    'fp.bus.control.v1': { why: 'Control facts: a run is ready', recordBytesMax: MIB },
+    'fp.bus.audit.v1': { why: 'Pointers to receipts; droppable notifications', recordBytesMax: MIB },
+  },
+  {
+    ig: {
+      unit: 'ingestion-gate',
+      kind: 'service',
+      why: 'The one door to the traffic topic: admits each event once, or says why not.',
+      module: IngestionGateModule,
+      port: { token: IngestionGatePort, service: IngestionGateService, contract: INGESTION_GATE_CONTRACT },
+      calls: [],
+      produces: ['fp.bus.traffic.v1', 'fp.bus.audit.v1'],
+      schema: 'ig',
+      prefixes: ['ig/'],
+      policies: [ADMISSION_POLICY],
+      instances: 'many',
+    },
+    engine: {
+      unit: 'data-engine',
+      kind: 'job',
+      why: 'Makes worlds: the same identity gives the same sealed bytes, from a file or from a seed.',
+      module: DataEngineModule,
+      port: { token: DataEnginePort, service: DataEngineService, contract: DATA_ENGINE_CONTRACT },
+      calls: [],
+      produces: [],
+      prefixes: ['engine/'],
+      policies: [],
+      instances: 'many',
+    },
+    sr: {
+      unit: 'scenario-runner',
+      kind: 'job',
+      why: 'Decides that a pinned world may be used, and proves it.',
+      module: ScenarioRunnerModule,
+      port: { token: ScenarioRunnerPort, service: ScenarioRunnerService, contract: SCENARIO_RUNNER_CONTRACT },
+      calls: ['engine'],
+      produces: ['fp.bus.control.v1'],
+      schema: 'sr',
+      prefixes: ['sr/'],
+      policies: [RUN_GATES_POLICY],
+      instances: 'many',
+    },
+    wsp: {
+      unit: 'world-stream-producer',
+      kind: 'job',
+      why: 'Behaves like the outside world: pushes sealed traffic through the gate in domain-time order.',
+      module: WorldStreamProducerModule,
+      port: {
+        token: WorldStreamProducerPort,
+        service: WorldStreamProducerService,
+        contract: WORLD_STREAM_PRODUCER_CONTRACT,
+      },
+      calls: ['ig'],
+      produces: [],
+      schema: 'wsp',
+      prefixes: [],
+      policies: [STREAM_POLICY],
+      instances: 'many',
+    },
+    edge: {
+      unit: 'producer-edges',
+      kind: 'service',
+      why: 'Takes plain transactions, CloudEvents and topics of others, and submits them as named producers.',
+      module: ProducerEdgesModule,
+      calls: ['ig'],
+      produces: [],
+      schema: 'edge',
+      prefixes: [],
+      policies: [EDGES_POLICY],
+      instances: 'many',
+    },
+  },
+);

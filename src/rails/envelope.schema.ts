@@ -39,6 +39,11 @@ export const SchemaVersionSchema = brandedText<SchemaVersion>({
   description: "version of the payload's schema: v1, v2 …",
 });
 
+export const ProducerNameSchema = brandedText<ProducerName>({
+  pattern: '^[a-z][a-z0-9._-]{0,99}$',
+  description: 'who made the event',
+});
+
 /**
  * The one envelope of every event on every topic (law R2). The type, the compiled validator (envelope.ts) and
  * contracts/envelope.schema.json all come from here.
@@ -67,9 +72,7 @@ export const EnvelopeSchema = closed(
       brandedText<SpanId>({ pattern: '^[0-9a-f]{16}$', not: { const: '0'.repeat(16) }, description: 'W3C parent id' }),
     ),
     schema_version: Type.Optional(SchemaVersionSchema),
-    producer: Type.Optional(
-      brandedText<ProducerName>({ pattern: '^[a-z][a-z0-9._-]{0,99}$', description: 'who made the event' }),
-    ),
+    producer: Type.Optional(ProducerNameSchema),
     parent_event_id: Type.Optional(EventIdSchema),
     payload: Type.Optional(
       Type.Unsafe<JsonObject>({ type: 'object', description: 'the body, under the schema of type and version' }),

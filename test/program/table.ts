@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url';
-import { defineUnits, type UnitTable } from '../../src/app/unit-table.js';
+import { defineUnits, policyKindsOf, type UnitTable } from '../../src/app/unit-table.js';
+import { UNITS } from '../../src/app/units.js';
 import { LEDGER_CONTRACT, LedgerPort } from './units/ledger/ledger.port.js';
 import { LedgerModule } from './units/ledger/ledger.module.js';
 import { LedgerService } from './units/ledger/ledger.service.js';
@@ -21,7 +22,8 @@ export const TEST_UNITS: UnitTable = defineUnits(
       produces: ['test.deposits.v1'],
       schema: 'teller',
       prefixes: ['teller/'],
-      policies: [],
+      // The shipped profiles bring the product's policies; here they are only read.
+      policies: policyKindsOf(UNITS),
       instances: 'many',
     },
     ledger: {

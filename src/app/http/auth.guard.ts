@@ -2,7 +2,7 @@ import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/com
 import { Reflector } from '@nestjs/core';
 import { ProbityError } from '../../rails/errors/probity-error.js';
 import { Access, Authenticator, type Permission } from '../../substrate/identity/identity.port.js';
-import { type AuthenticatedRequest, PERMISSION, PRINCIPAL } from './principal.js';
+import { type AuthenticatedRequest, PERMISSION, PRINCIPAL } from '../../substrate/http/principal.js';
 
 /**
  * Every HTTP call is authenticated, and every route names the permission that it wants. A caller without credentials is

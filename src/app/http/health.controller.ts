@@ -2,7 +2,7 @@ import { Controller, Get, HttpStatus, Res } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiProperty, ApiServiceUnavailableResponse, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
 import { Readiness } from '../readiness.js';
-import { RequirePermission } from './principal.js';
+import { RequirePermission } from '../../substrate/http/principal.js';
 
 class LiveAnswer {
   @ApiProperty({ enum: ['live'] })

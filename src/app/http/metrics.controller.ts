@@ -1,6 +1,6 @@
 import { Controller, Get, Header } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiProduces, ApiTags } from '@nestjs/swagger';
-import { RequirePermission } from './principal.js';
+import { RequirePermission } from '../../substrate/http/principal.js';
 
 /** Gives this application's metrics as text; provided by the boot, which holds the SDK. */
 export abstract class MetricsText {

@@ -1,6 +1,6 @@
 import { Controller, Get } from '@nestjs/common';
 import { ApiExcludeController, type OpenAPIObject } from '@nestjs/swagger';
-import { RequirePermission } from './principal.js';
+import { RequirePermission } from '../../substrate/http/principal.js';
 
 /** Holds the document, which exists only once all routes do. */
 export class OpenApiHolder {

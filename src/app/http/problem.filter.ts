@@ -2,7 +2,7 @@ import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException } from '
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { isProbityError, ProbityError } from '../../rails/errors/probity-error.js';
 import type { ErrorCode } from '../../rails/errors/registry.js';
-import { noteError, traceIdOf } from './telemetry.hooks.js';
+import { noteError, traceIdOf } from '../../substrate/http/telemetry.hooks.js';
 import { sendProblem } from '../../substrate/rpc/rpc-host.js';
 import { Telemetry } from '../../substrate/telemetry/telemetry.port.js';
 

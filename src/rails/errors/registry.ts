@@ -1,6 +1,11 @@
 import { BUS_ERRORS } from './bus.errors.js';
 import { CONFIG_ERRORS } from './config.errors.js';
 import { DATABASE_ERRORS } from './database.errors.js';
+import { EDGE_ERRORS } from './edge.errors.js';
+import { ENGINE_ERRORS } from './engine.errors.js';
+import { INGESTION_ERRORS } from './ingestion.errors.js';
+import { RUN_ERRORS } from './runs.errors.js';
+import { STREAM_ERRORS } from './stream.errors.js';
 import type { ErrorFamily, ErrorSpec } from './error.js';
 import { HTTP_ERRORS } from './http.errors.js';
 import { IDENTITY_ERRORS } from './identity.errors.js';
@@ -18,6 +23,11 @@ export const ERROR_FAMILIES: readonly { readonly title: string; readonly errors:
   { title: 'Event bus', errors: BUS_ERRORS },
   { title: 'Object store', errors: OBJECTS_ERRORS },
   { title: 'Database', errors: DATABASE_ERRORS },
+  { title: 'Ingestion Gate', errors: INGESTION_ERRORS },
+  { title: "Producers' edges", errors: EDGE_ERRORS },
+  { title: 'Data Engine', errors: ENGINE_ERRORS },
+  { title: 'Scenario Runner', errors: RUN_ERRORS },
+  { title: 'World Stream Producer', errors: STREAM_ERRORS },
 ];
 
 /** Every code of the platform. A family stands here and above; registry.spec.ts finds one that is missing in either. */
@@ -30,6 +40,11 @@ export const ERRORS = {
   ...OBJECTS_ERRORS,
   ...RAILS_ERRORS,
   ...RPC_ERRORS,
+  ...EDGE_ERRORS,
+  ...ENGINE_ERRORS,
+  ...INGESTION_ERRORS,
+  ...RUN_ERRORS,
+  ...STREAM_ERRORS,
 } as const satisfies Readonly<Record<string, ErrorSpec>>;
 
 export type ErrorCode = keyof typeof ERRORS;

@@ -1,6 +1,6 @@
 import { createParamDecorator, type ExecutionContext, SetMetadata } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
-import type { Permission, Principal } from '../../substrate/identity/identity.port.js';
+import type { Permission, Principal } from '../identity/identity.port.js';
 
 /** Where the guard leaves who calls; a symbol, so that nothing a client sends can stand in its place. */
 export const PRINCIPAL = Symbol('principal');

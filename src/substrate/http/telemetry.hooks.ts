@@ -1,9 +1,9 @@
 import { type Context, type Span, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { ProbityError } from '../../rails/errors/probity-error.js';
-import type { Clock } from '../../substrate/clock/clock.port.js';
-import { type Finish, GoldenSignals } from '../../substrate/telemetry/golden-signals.js';
-import type { Telemetry } from '../../substrate/telemetry/telemetry.port.js';
+import type { Clock } from '../clock/clock.port.js';
+import { type Finish, GoldenSignals } from '../telemetry/golden-signals.js';
+import type { Telemetry } from '../telemetry/telemetry.port.js';
 
 interface Observed {
   readonly span: Span;

@@ -1,0 +1,39 @@
+import { type TSchema } from '@sinclair/typebox';
+import { digestCanonical } from '../canonical-json.js';
+import { type Digest } from '../digest.js';
+import { type EventType, type SchemaVersion } from '../envelope.schema.js';
+import { ReadySchema } from './ready.schema.js';
+import { TransactionSchema } from './transaction.schema.js';
+
+/** The schema of one payload: what an event of this type and version says. */
+export interface PayloadSchema {
+  readonly event_type: EventType;
+  readonly schema_version: SchemaVersion;
+  readonly title: string;
+  readonly schema: TSchema;
+}
+
+const payload = (eventType: string, version: string, title: string, schema: TSchema): PayloadSchema => ({
+  event_type: eventType as EventType,
+  schema_version: version as SchemaVersion,
+  title,
+  schema,
+});
+
+/** Every payload that may stand in an envelope. A version that was published never changes; a change is a new version. */
+export const PAYLOADS: readonly PayloadSchema[] = [
+  payload('transaction', 'v1', 'Transaction', TransactionSchema),
+  payload('sr.ready', 'v1', 'Run is ready', ReadySchema),
+];
+
+/** Names this set of schemas: what was admitted under it can be checked against the very same one. */
+export function catalogueDigest(payloads: readonly PayloadSchema[] = PAYLOADS): Digest {
+  return digestCanonical(
+    payloads.map(({ event_type, schema_version, schema }) => ({
+      event_type,
+      schema_version,
+      // Through JSON, since the builder keeps its own marks under symbols.
+      schema: JSON.parse(JSON.stringify(schema)) as object,
+    })),
+  );
+}

@@ -1,0 +1,39 @@
+import type { TSchema } from '@sinclair/typebox';
+import type { JsonValue } from '../../rails/canonical-json.js';
+import type { SealedPolicy } from '../../rails/policy-rev.js';
+import type { Sealed } from '../../rails/schema.js';
+
+/** What a policy artifact of one id must look like. Units bring theirs in the unit table. */
+export interface PolicyKind<Schema extends TSchema = TSchema> {
+  readonly policy_id: string;
+  /** The schema of its body. */
+  readonly schema: Schema;
+  /** Faults that a schema cannot see, each with its place as a JSON Pointer into the body. */
+  readonly check?: (body: never) => readonly { readonly pointer: string; readonly sentence: string }[];
+}
+
+/** A policy whose body has been checked against its kind. */
+export type PolicyInForce<Schema extends TSchema> = Omit<SealedPolicy, 'body'> & { readonly body: Sealed<Schema> };
+
+/**
+ * The policies in force. A unit asks at the beginning of each piece of work (a batch, a run) and keeps to that answer until its
+ * end, so that everything that was done in it cites one revision (law C1), and a new one takes effect without a restart.
+ */
+export abstract class Policies {
+  /** The very same object until another revision is in force. @throws ProbityError INTERNAL for a kind that the unit's row does not name */
+  abstract inForce<Schema extends TSchema>(kind: PolicyKind<Schema>): PolicyInForce<Schema>;
+}
+
+/** Policies that were read and checked at the start. */
+export class StaticPolicies extends Policies {
+  constructor(private readonly policies: ReadonlyMap<string, SealedPolicy<JsonValue>>) {
+    super();
+  }
+
+  inForce<Schema extends TSchema>({ policy_id }: PolicyKind<Schema>): PolicyInForce<Schema> {
+    const policy = this.policies.get(policy_id);
+    if (policy === undefined) throw new TypeError(`no policy "${policy_id}" was read at the start`);
+    // The body was checked against the kind's schema when the profile was read.
+    return policy as unknown as PolicyInForce<Schema>;
+  }
+}

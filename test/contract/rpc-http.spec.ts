@@ -213,7 +213,7 @@ describe('rpc over HTTP: nobody, or somebody else, answers', () => {
     const { baseUrl } = await somebody(handle);
     const port = client({ addressOf: () => baseUrl });
     expect(await codeOf(port.flakyWrite({}, context()))).toBe('RPC_OUTCOME_UNKNOWN');
-    expect(await codeOf(port.flakyRead({}, context(100)))).toBe('RPC_UNAVAILABLE');
+    expect(await codeOf(port.flakyRead({}, context(1_000)))).toBe('RPC_UNAVAILABLE');
   });
 
   it('repeats a read whose connection broke', async () => {

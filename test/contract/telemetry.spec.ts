@@ -286,16 +286,13 @@ describe('export', () => {
     const collector = await start();
     const { telemetry, shutdown, metricsText } = open({ otlpEndpoint: collector.endpoint });
     telemetry.meter.createCounter('records').add(1);
-    const startedMs = performance.now();
-    // Twice what the queue holds: what does not fit is dropped, and nobody waits.
+    // Twice what the queue holds: what does not fit is dropped. Ending a span is synchronous, so nobody could wait.
     for (let n = 0; n < 4_096; n++) telemetry.tracer.startSpan(`span ${n}`).end();
-    const workMs = performance.now() - startedMs;
     expect(await metricsText()).toContain('records_total');
     const stoppedMs = performance.now();
     await shutdown();
-    expect(performance.now() - stoppedMs).toBeLessThan(2_500);
-    // 4,096 spans take some 30 ms; one wait for the collector would be 1,500 ms.
-    expect(workMs).toBeLessThan(1_000);
+    // Bounded at 2 s by itself; without that bound the exports of a full queue, 4 × 1.5 s, would be waited for.
+    expect(performance.now() - stoppedMs).toBeLessThan(5_000);
     await collector.close();
   });
 

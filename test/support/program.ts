@@ -7,10 +7,14 @@ export interface ProgramOptions {
   readonly data: string;
   readonly profile?: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** `test`: the pair of test units; `product`: the real table. */
+  readonly main?: 'test' | 'product';
+  /** Further words of the command line. */
+  readonly words?: readonly string[];
 }
 
 /**
- * The test program (the real one with the pair of test units in its table) as a process of its own. Compiled by
+ * The program as a process of its own: the real one, or the one with the pair of test units in its table. Compiled by
  * `npm run build:test`, which `npm test` runs first.
  */
 export class Program {
@@ -19,9 +23,22 @@ export class Program {
   #stderr = '';
   #exit: { code: number | null; signal: NodeJS.Signals | null } | undefined;
 
-  constructor({ role, data, profile = 'local', env = {} }: ProgramOptions) {
-    const main = join(process.cwd(), '.build', 'test', 'program', 'main.js');
-    const words = [main, 'serve', '--role', role, '--data', data, '--profile', profile, '--port', '0', '--json'];
+  constructor({ role, data, profile = 'local', env = {}, main = 'test', words: more = [] }: ProgramOptions) {
+    const script = join(process.cwd(), '.build', main === 'test' ? 'test/program/main.js' : 'src/main.js');
+    const words = [
+      script,
+      'serve',
+      '--role',
+      role,
+      '--data',
+      data,
+      '--profile',
+      profile,
+      '--port',
+      '0',
+      '--json',
+      ...more,
+    ];
     // Jest's own switches are not for the program.
     const { NODE_OPTIONS: _, ...inherited } = process.env;
     this.#child = spawn(process.execPath, words, { env: { ...inherited, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });

@@ -1,0 +1,255 @@
+import { randomBytes } from 'node:crypto';
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Reconciliation } from '../../src/modules/ingestion-gate/ingestion-gate.port.js';
+import type { RunRequest, RunStatus } from '../../src/modules/scenario-runner/scenario-runner.port.js';
+import type { StreamStatus } from '../../src/modules/world-stream-producer/world-stream-producer.port.js';
+import type { Ref } from '../../src/rails/ref.js';
+import { generateApiKey } from '../../src/substrate/identity/api-key.js';
+import { cli } from './cli.js';
+import { scratchDataFolder } from './data-folder.js';
+import { openTestPostgres, type TestPostgres } from './database.js';
+import { eventually } from './eventually.js';
+import { Http } from './http.js';
+import { demanded } from './kafka.js';
+import { ScratchProfile } from './profiles.js';
+import { Program } from './program.js';
+
+/** The roles through which a user's file goes. */
+export const DOOR_ROLES = ['engine', 'sr', 'wsp', 'ig'] as const;
+
+/**
+ * The platform as its operators run it, each group of roles in a process of its own on one data folder: on what
+ * `npm ci` brings, or on Kafka, S3 and Postgres. Any of the processes can be killed and started again.
+ */
+export class Door {
+  readonly #programs = new Map<string, Program>();
+
+  private constructor(
+    readonly data: string,
+    /** Whether it stands on what `npm ci` brings. */
+    readonly embedded: boolean,
+    private readonly profile: string,
+    private readonly env: Environment,
+    private readonly key: () => string,
+    private readonly release: () => Promise<void>,
+  ) {}
+
+  static async open(flavour: 'embedded' | 'real', groups: readonly string[] = DOOR_ROLES): Promise<Door> {
+    const data = scratchDataFolder('door');
+    const door = flavour === 'embedded' ? embedded(data) : await real();
+    const opened = new Door(data, flavour === 'embedded', door.profile, door.env, door.key, door.release);
+    await Promise.all(groups.map((roles) => opened.start(roles)));
+    return opened;
+  }
+
+  async start(roles: string): Promise<void> {
+    const program = new Program({
+      role: roles,
+      data: this.data,
+      profile: this.profile,
+      env: this.env(roles),
+      main: 'product',
+      words: ['--no-demo'],
+    });
+    this.#programs.set(roles, program);
+    await program.url();
+  }
+
+  /** Ends the process of these roles as `kill -9` does. */
+  async kill(roles: string): Promise<void> {
+    await this.#programs.get(roles)?.end('SIGKILL');
+  }
+
+  program(roles: string): Program {
+    const program = this.#programs.get(roles);
+    if (program === undefined) throw new Error(`no process of ${roles} was started`);
+    return program;
+  }
+
+  /** An operator's client of the process that runs the role. */
+  async client(role: string): Promise<Http> {
+    for (const [roles, program] of this.#programs)
+      if (roles === 'all' || roles.split(',').includes(role)) return new Http(await program.url(), this.key());
+    throw new Error(`no process runs ${role}`);
+  }
+
+  async upload(bytes: string, mediaType = 'text/csv'): Promise<Ref> {
+    const { status, body, text } = await (await this.client('engine')).raw('/v1/engine/sources', bytes, mediaType);
+    if (status >= 300) throw new Error(`upload: ${status} ${text}`);
+    return (body as { ref: Ref }).ref;
+  }
+
+  async request(request: RunRequest): Promise<RunStatus> {
+    const { status, body, text } = await (await this.client('sr')).post('/v1/runs', request);
+    if (status >= 300) throw new Error(`request: ${status} ${text}`);
+    return body as RunStatus;
+  }
+
+  /** Asks until the run has come to its end, through every failure on the way. */
+  async settled(runId: string, limitMs = 60_000): Promise<RunStatus> {
+    return await this.#asked<RunStatus>('sr', `/v1/runs/${runId}`, ({ state }) => ENDED.has(state), limitMs);
+  }
+
+  async stream(runId: string, body: object = {}): Promise<StreamStatus> {
+    const answer = await eventually(
+      async () => await tried(async () => await (await this.client('wsp')).post(`/v1/runs/${runId}/stream`, body)),
+      (one) => one !== undefined && one.status < 300,
+      30_000,
+    );
+    return answer?.body as StreamStatus;
+  }
+
+  async streamed(runId: string, limitMs = 60_000, pass = 1): Promise<StreamStatus> {
+    const done = ({ state, pass: at }: StreamStatus): boolean =>
+      at >= pass && (state === 'COMPLETED' || state === 'FAILED');
+    return await this.#asked<StreamStatus>('wsp', `/v1/runs/${runId}/stream`, done, limitMs);
+  }
+
+  async streamStatus(runId: string): Promise<StreamStatus | undefined> {
+    const answer = await tried(async () => await (await this.client('wsp')).get(`/v1/runs/${runId}/stream`));
+    return answer?.status === 200 ? (answer.body as StreamStatus) : undefined;
+  }
+
+  async reconciled(runId: string, limitMs = 60_000): Promise<Reconciliation> {
+    const path = `/v1/runs/${runId}/reconciliation`;
+    return await this.#asked<Reconciliation>('ig', path, ({ state }) => state === 'DONE', limitMs);
+  }
+
+  /** The embedded database's own process. */
+  databasePid(): number {
+    const pid = readdirSync('/proc').find((name) => {
+      if (!/^\d+$/.test(name)) return false;
+      const command = commandOf(name);
+      return /postgres -D/.test(command) && command.includes(this.data);
+    });
+    if (pid === undefined) throw new Error('no database runs on this folder');
+    return Number(pid);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#programs.values()].map((program) => program.end('SIGKILL')));
+    await this.release();
+    // The database of a killed parent ends by its watchdog; its folder goes when it has.
+    await eventually(() => !processesOf(this.data), Boolean, 15_000).catch(() => undefined);
+    rmSync(this.data, { recursive: true, force: true });
+  }
+
+  async #asked<Body>(role: string, path: string, done: (body: Body) => boolean, limitMs: number): Promise<Body> {
+    const answer = await eventually(
+      async () => await tried(async () => await (await this.client(role)).get(path)),
+      (one) => one?.status === 200 && done(one.body as Body),
+      limitMs,
+    );
+    return answer?.body as Body;
+  }
+}
+
+const ENDED: ReadonlySet<string> = new Set(['READY', 'FAILED', 'QUARANTINED']);
+
+/** A process that is being killed refuses connections; whoever asks, asks again. */
+async function tried<Result>(work: () => Promise<Result>): Promise<Result | undefined> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof TypeError) return undefined;
+    throw error;
+  }
+}
+
+/** What a process of these roles finds in its environment. */
+type Environment = (roles: string) => Readonly<Record<string, string>>;
+
+interface Flavour {
+  readonly profile: string;
+  readonly env: Environment;
+  readonly key: () => string;
+  readonly release: () => Promise<void>;
+}
+
+function embedded(data: string): Flavour {
+  return {
+    profile: 'local',
+    env: () => ({}),
+    key: () => readFileSync(join(data, 'keys', 'operator.key'), 'utf8').trim(),
+    release: () => Promise.resolve(),
+  };
+}
+
+/** The shipped profile for real servers, with a bucket, a database and topics of its own, and a key per unit. */
+async function real(): Promise<Flavour> {
+  const run = randomBytes(4).toString('hex');
+  const postgres: TestPostgres = await openTestPostgres('external');
+  const { address, admin, roleSecret } = await postgres.fresh({ schemas: [] });
+  const profile = new ScratchProfile('dev');
+  const operator = generateApiKey('tester');
+  const units = ['engine', 'sr', 'wsp', 'edge'].map((unit) => ({ unit, key: generateApiKey(unit) }));
+  const listed = [
+    `    - key_id: tester\n      key_sha256: '${operator.keySha256}'\n      actor_id: HUMAN::operator\n      roles: [operator]`,
+    ...units.map(
+      ({ unit, key }) =>
+        `    - key_id: ${unit}\n      key_sha256: '${key.keySha256}'\n      actor_id: SYSTEM::${unit}\n      roles: [service]`,
+    ),
+  ];
+  profile.edit(profile.wiring, 'bucket: fraud-platform', `bucket: probity-door-${run}`);
+  profile.edit(profile.wiring, 'host: 0.0.0.0', 'host: 127.0.0.1');
+  profile.edit(profile.wiring, 'identity: {}', 'identity:\n  service_key: { env: PROBITY_TEST_SERVICE_KEY }');
+  profile.edit(profile.access, 'api_keys: []', `api_keys:\n${listed.join('\n')}`);
+  const sealing = await cli(['policy', 'seal', profile.access]);
+  if (sealing.code !== 0) throw new Error(sealing.stderr);
+  return {
+    profile: profile.folder,
+    env: (roles) => ({
+      PROBITY_DATABASE_HOST: address.host,
+      PROBITY_DATABASE_PORT: String(address.port),
+      PROBITY_DATABASE_NAME: address.database,
+      PROBITY_DATABASE_ADMIN_USER: admin.user,
+      PROBITY_DATABASE_ADMIN_PASSWORD: admin.password,
+      PROBITY_DATABASE_ROLE_SECRET: roleSecret,
+      PROBITY_KAFKA_BROKERS: demanded('KAFKA_BROKERS', 'a list of brokers'),
+      PROBITY_S3_ENDPOINT: demanded('S3_ENDPOINT', 'the address of an S3 server'),
+      PROBITY_S3_ACCESS_KEY_ID: demanded('S3_ACCESS_KEY_ID', 'its access key'),
+      PROBITY_S3_SECRET_ACCESS_KEY: demanded('S3_SECRET_ACCESS_KEY', 'its secret key'),
+      // As in a cluster: a role per process, and a key per role. The gate calls nobody.
+      PROBITY_TEST_SERVICE_KEY: (units.find(({ unit }) => unit === roles) ?? { key: operator }).key.token,
+    }),
+    key: () => operator.token,
+    release: async () => {
+      await postgres.close();
+      profile.remove();
+    },
+  };
+}
+
+function processesOf(folder: string): boolean {
+  return readdirSync('/proc').some((name) => /^\d+$/.test(name) && commandOf(name).includes(folder));
+}
+
+function commandOf(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
+  } catch {
+    return '';
+  }
+}
+
+/** Requests an imported run of a file in the layout of a preset. */
+export async function importedRun(door: Door, file: string, scenario: string): Promise<RunStatus> {
+  const source = await door.upload(file);
+  const presets = (await (await door.client('engine')).get('/v1/engine/presets')).body;
+  const { parameters } = presetNamed(presets, 'handbook');
+  const world = { kind: 'import', scenario_id: scenario, source, parameters };
+  return await door.request({
+    run_equivalence_key: `import:${scenario}`,
+    world,
+    strategy: 'AUTO',
+  } as RunRequest);
+}
+
+function presetNamed(presets: unknown, name: string): { readonly parameters: object } {
+  const list = (presets as { readonly presets: readonly { readonly name: string; readonly parameters: object }[] })
+    .presets;
+  const found = list.find((preset) => preset.name === name);
+  if (found === undefined) throw new Error(`no preset ${name}`);
+  return found;
+}

@@ -1,38 +1,29 @@
-import type { Writable } from 'node:stream';
-import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { Command, CommanderError } from 'commander';
 import { checkConfig } from './commands/check-config.js';
 import { doctor } from './commands/doctor.js';
 import { migrate } from './commands/migrate.js';
 import { sealPolicyFile } from './commands/policy-seal.js';
 import { listRoles } from './commands/roles.js';
 import { serve } from './commands/serve.js';
+import { addDoorCommands } from './cli-door.js';
+import { asPort, profiled, withJson } from './cli-options.js';
+import type { CliOptions, Run } from './cli-run.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import type { ProfileFlags, ServeFlags } from './flags.js';
-import { openTerminal, type Terminal } from './terminal.js';
-import type { UnitTable } from './unit-table.js';
+import { openTerminal } from './terminal.js';
 import { VERSION } from './version.js';
-
-export interface CliOptions {
-  readonly table: UnitTable;
-  readonly stdout: Writable;
-  readonly stderr: Writable;
-}
-
-export const DEFAULT_DATA_FOLDER = '.probity';
 
 /** Parses the words, runs the command, returns the exit code. Nothing here ends the process. */
 export async function runCli(words: readonly string[], options: CliOptions): Promise<ExitCode> {
   let outcome: ExitCode = EXIT.OK;
-  const run =
-    <Flags extends object>(command: (flags: Flags, terminal: Terminal) => Promise<ExitCode> | ExitCode) =>
-    async (flags: Flags & { readonly json?: boolean }): Promise<void> => {
-      const terminal = openTerminal(options, flags.json === true);
-      try {
-        outcome = await command(flags, terminal);
-      } catch (error) {
-        outcome = terminal.failure(error);
-      }
-    };
+  const run: Run = async (flags, command) => {
+    const terminal = openTerminal(options, 'json' in flags && flags.json === true);
+    try {
+      outcome = await command(flags, terminal);
+    } catch (error) {
+      outcome = terminal.failure(error);
+    }
+  };
 
   const program = new Command('probity')
     .description('Probity: fraud decisions in real time, each of which can be proven.')
@@ -43,48 +34,8 @@ export async function runCli(words: readonly string[], options: CliOptions): Pro
     .showSuggestionAfterError(true)
     .showHelpAfterError('(add --help for what this command understands)');
 
-  const profiled = (command: Command): Command =>
-    command
-      .option('--profile <name>', 'local, dev, prod, or the path of a folder with wiring.yaml and policy/', 'local')
-      .option('--data <folder>', 'where this machine keeps database, objects and keys', DEFAULT_DATA_FOLDER);
-  const withJson = (command: Command): Command =>
-    command.option('--json', 'answer with one JSON document, for machines');
-
-  withJson(profiled(program.command('serve', { isDefault: true })))
-    .description('run the named roles in this process until it is told to stop (the default command)')
-    .option('--role <roles>', 'all, or a comma-separated list; see `probity roles`', 'all')
-    .option('--port <number>', 'HTTP port; 0 takes any free one (default: as the profile says)', asPort)
-    .addHelpText(
-      'after',
-      '\nExamples:\n  probity\n  probity serve --role all --port 0 --data /var/lib/probity\n\nExit codes: 0 stopped in order, 1 failed, 2 wrong configuration, 3 stop ran out of time.',
-    )
-    .action(run((flags: ServeFlags, terminal) => serve(options.table, flags, terminal, options.stderr)));
-
-  withJson(program.command('roles'))
-    .description('list the roles that this program can run, and why each exists')
-    .action(run((_flags: object, terminal) => listRoles(options.table, terminal)));
-
-  withJson(profiled(program.command('check-config')))
-    .description('check a profile and its policies without starting anything; every fault with file and line')
-    .action(run((flags: ProfileFlags, terminal) => checkConfig(options.table, flags, terminal)));
-
-  withJson(profiled(program.command('migrate')))
-    .description('bring the database schemas up to date; safe to run from several places at once')
-    .option('--check', 'change nothing; exit 1 when the database is behind or ahead of this program')
-    .action(
-      run((flags: ProfileFlags & { readonly check?: boolean }, terminal) => migrate(options.table, flags, terminal)),
-    );
-
-  withJson(profiled(program.command('doctor')))
-    .description('check Node, data folder, database, bus, objects and clock, and say what to do')
-    .action(run((flags: ProfileFlags, terminal) => doctor(options.table, flags, terminal)));
-
-  const policy = program.command('policy').description('work with policy artifacts');
-  withJson(policy.command('seal <file>'))
-    .description('take the digest of a policy file; raises its revision when the content has changed')
-    .action(async (file: string, flags: { readonly json?: boolean }) => {
-      await run((_flags: object, terminal) => sealPolicyFile(file, terminal))(flags);
-    });
+  addPlatformCommands(program, options, run);
+  addDoorCommands(program, options, run);
 
   try {
     await program.parseAsync([...words], { from: 'user' });
@@ -95,8 +46,51 @@ export async function runCli(words: readonly string[], options: CliOptions): Pro
   return outcome;
 }
 
-function asPort(text: string): number {
-  const port = Number(text);
-  if (/^\d+$/.test(text) && port <= 65_535) return port;
-  throw new InvalidArgumentError('a port is a whole number from 0 to 65535');
+function addPlatformCommands(program: Command, options: CliOptions, run: Run): void {
+  const { table } = options;
+  withJson(profiled(program.command('serve', { isDefault: true })))
+    .description('run the named roles in this process until it is told to stop (the default command)')
+    .option('--role <roles>', 'all, or a comma-separated list; see `probity roles`', 'all')
+    .option('--port <number>', 'HTTP port; 0 takes any free one (default: as the profile says)', asPort)
+    .option('--no-demo', 'put nothing into an empty data folder: no open-ended run, no small world')
+    .option('--once', 'show the small world, say whether all was reconciled, and end')
+    .addHelpText(
+      'after',
+      `
+On an empty data folder the first start requests the open-ended run "live", generates a small world, streams it through
+the gate and prints what was counted; then it stays up. Later starts only see to it that "live" is there. With --json
+nothing of that happens unless --once asks for it.
+
+Examples:
+  probity
+  probity serve --once
+  probity serve --role all --port 0 --data /var/lib/probity
+
+Exit codes: 0 stopped in order (with --once: and all was reconciled), 1 failed, 2 wrong configuration, 3 stop ran out of time.`,
+    )
+    .action((flags: ServeFlags) => run(flags, (_, terminal) => serve(table, flags, terminal, options.stderr)));
+
+  withJson(program.command('roles'))
+    .description('list the roles that this program can run, and why each exists')
+    .action((flags: object) => run(flags, (_, terminal) => listRoles(table, terminal)));
+
+  withJson(profiled(program.command('check-config')))
+    .description('check a profile and its policies without starting anything; every fault with file and line')
+    .action((flags: ProfileFlags) => run(flags, (_, terminal) => checkConfig(table, flags, terminal)));
+
+  withJson(profiled(program.command('migrate')))
+    .description('bring the database schemas up to date; safe to run from several places at once')
+    .option('--check', 'change nothing; exit 1 when the database is behind or ahead of this program')
+    .action((flags: ProfileFlags & { readonly check?: boolean }) =>
+      run(flags, (_, terminal) => migrate(table, flags, terminal)),
+    );
+
+  withJson(profiled(program.command('doctor')))
+    .description('check Node, data folder, database, bus, objects and clock, and say what to do')
+    .action((flags: ProfileFlags) => run(flags, (_, terminal) => doctor(table, flags, terminal)));
+
+  const policy = program.command('policy').description('work with policy artifacts');
+  withJson(policy.command('seal <file>'))
+    .description('take the digest of a policy file; raises its revision when the content has changed')
+    .action((file: string, flags: object) => run(flags, (_, terminal) => sealPolicyFile(file, terminal)));
 }

@@ -1,10 +1,13 @@
 import type { Writable } from 'node:stream';
 import { isProbityError, toProblem } from '../rails/errors/probity-error.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
+import type { Screen } from './client/progress.js';
 
 /** What a command writes to: people read lines, machines read one JSON document. */
 export interface Terminal {
   readonly json: boolean;
+  /** Where progress is drawn; none in JSON mode, where standard error is for problems alone. */
+  readonly screen: Screen | undefined;
   /** The answer, on standard output: `lines` for people, `document` for machines. */
   answer(document: unknown, lines: readonly string[]): void;
   /** One sentence for people who wait; nothing in JSON mode. */
@@ -14,8 +17,12 @@ export interface Terminal {
 }
 
 export function openTerminal(streams: { stdout: Writable; stderr: Writable }, json: boolean): Terminal {
+  const { stderr } = streams;
   return {
     json,
+    screen: json
+      ? undefined
+      : { isTty: 'isTTY' in stderr && stderr.isTTY === true, write: (text) => void stderr.write(text) },
     answer: (document, lines) => {
       streams.stdout.write(json ? `${JSON.stringify(document, null, 2)}\n` : lines.map((line) => `${line}\n`).join(''));
     },
@@ -45,4 +52,11 @@ export function table(header: readonly string[], rows: readonly (readonly string
       .join('  ')
       .trimEnd();
   return [line(header), ...rows.map(line)];
+}
+
+/** Two columns without a header, the second one to the right: for figures. */
+export function figures(rows: readonly (readonly [string, string])[]): readonly string[] {
+  const names = Math.max(0, ...rows.map(([name]) => name.length));
+  const values = Math.max(0, ...rows.map(([, value]) => value.length));
+  return rows.map(([name, value]) => `  ${name.padEnd(names)}  ${value.padStart(values)}`);
 }

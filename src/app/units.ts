@@ -18,6 +18,7 @@ import {
   WorldStreamProducerPort,
 } from '../modules/world-stream-producer/world-stream-producer.port.js';
 import { WorldStreamProducerService } from '../modules/world-stream-producer/world-stream-producer.service.js';
+import { WorldStreamProducerStore } from '../modules/world-stream-producer/world-stream-producer.store.js';
 import { defineUnits, type UnitTable } from './unit-table.js';
 
 const MIB = 1024 * 1024;
@@ -82,6 +83,13 @@ export const UNITS: UnitTable = defineUnits(
         contract: WORLD_STREAM_PRODUCER_CONTRACT,
       },
       calls: ['ig'],
+      consumes: {
+        group: 'wsp',
+        topics: ['fp.bus.control.v1'],
+        positions: WorldStreamProducerStore,
+        startWhenUnknown: 'low-water',
+        batchRecordsMax: 100,
+      },
       produces: [],
       schema: 'wsp',
       prefixes: [],

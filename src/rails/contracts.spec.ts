@@ -9,6 +9,7 @@ import { contractFileName, contractText, RAILS_CONTRACTS } from './contracts.js'
 import { digestText } from './digest.js';
 import { asOffset } from './eb-ref.js';
 import { money } from './money.js';
+import { TransactionSchema } from './events/transaction.schema.js';
 import { NO_WORLD } from './pins.js';
 import { sealPolicy } from './policy-rev.js';
 import { objectKey, refTo } from './ref.js';
@@ -22,6 +23,30 @@ const envelope = {
   ts_utc: '2018-04-01T00:00:31.000000Z',
   manifest_fingerprint: 'a'.repeat(64),
   seed: '18446744073709551615',
+};
+
+const payment = { transaction_id: 't-1', amount_minor: 1230, currency: 'EUR', account_id: 'a-1' };
+const everything = {
+  transaction_type: 'purchase',
+  channel: 'ecommerce',
+  entry_mode: 'three_ds',
+  card_id: 'card-1',
+  customer_id: 'c-1',
+  beneficiary_account_id: 'a-2',
+  device_id: 'd-1',
+  ip_address: '2001:db8::1',
+  email_hash: digestText('a'),
+  phone_hash: digestText('b'),
+  billing_address_id: 'ba-1',
+  shipping_address_id: 'sa-1',
+  merchant_id: 'm-1',
+  terminal_id: 't-1',
+  mcc: '5411',
+  country: 'DE',
+  city: 'Berlin',
+  latitude_e6: 52_520_008,
+  longitude_e6: -180_000_000,
+  source: { output_id: 'transactions', row: 0 },
 };
 
 /** For each contract what the code makes, and a change that the published schema must refuse. */
@@ -51,9 +76,17 @@ const EXAMPLES: Readonly<Record<string, { readonly good: readonly object[]; read
   money: { good: [money(-1, 'EUR')], bad: { amount_minor: 0.5 } },
   'policy-rev': { good: [sealPolicy('p', 1, {}).policy_rev], bad: { revision: 0 } },
   ref: { good: [ref], bad: { locator: '../a' } },
+  'payload.transaction': { good: [payment, { ...payment, ...everything }], bad: { amount_minor: 12.3 } },
+  'payload.sr.ready': { good: [{ message_id: digestText(''), facts_view: ref }], bad: { message_id: 'x' } },
 };
 
 describe('the published contracts', () => {
+  it('show every member of a payment in an example', () => {
+    expect(Object.keys({ ...payment, ...everything }).toSorted()).toEqual(
+      Object.keys(TransactionSchema.properties).toSorted(),
+    );
+  });
+
   it('are all there, and none besides', () => {
     const published = readdirSync(FOLDER).filter((name) => name.endsWith('.schema.json'));
     expect(published.toSorted()).toEqual(expect.arrayContaining(RAILS_CONTRACTS.map(contractFileName).toSorted()));

@@ -4,6 +4,7 @@ import { BasisSchema } from './basis.js';
 import { CapabilityMaskSchema } from './capability-mask.js';
 import { EbRefSchema } from './eb-ref.js';
 import { EnvelopeSchema } from './envelope.schema.js';
+import { PAYLOADS } from './events/catalogue.js';
 import { GateReceiptSchema } from './gate.js';
 import { MoneySchema } from './money.js';
 import { ContextPinsSchema } from './pins.js';
@@ -31,6 +32,13 @@ export const RAILS_CONTRACTS: readonly Contract[] = [
   { name: 'money', version: 1, title: 'Money', schema: MoneySchema },
   { name: 'policy-rev', version: 1, title: 'Policy revision', schema: PolicyRevSchema },
   { name: 'ref', version: 1, title: 'Ref', schema: RefSchema },
+  // `payload.transaction`: what may stand in an envelope under this type; the version of the file is that of the payload.
+  ...PAYLOADS.map(({ event_type, schema_version, title, schema }) => ({
+    name: `payload.${event_type}`,
+    version: Number(schema_version.slice(1)),
+    title,
+    schema,
+  })),
 ];
 
 /** `envelope.schema.json`, from version 2 on `envelope.v2.schema.json`, so that a published file never changes its meaning. */

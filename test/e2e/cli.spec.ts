@@ -24,7 +24,7 @@ describe('the command line', () => {
   });
 
   it('lists the roles of its table, for people and for machines', async () => {
-    expect((await cli(['roles'])).stdout).toContain('no units yet');
+    expect((await cli(['roles'])).stdout).toMatch(/^ig\s+ingestion-gate\s+service\s+-\s+The one door/m);
     const { stdout } = await cli(['roles'], TEST_UNITS);
     expect(stdout).toMatch(/^teller\s+teller\s+service\s+ledger\s+Takes deposits, once each\.$/m);
     const { roles } = JSON.parse((await cli(['roles', '--json'], TEST_UNITS)).stdout) as { roles: { role: string }[] };

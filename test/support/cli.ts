@@ -1,4 +1,4 @@
-import { Writable } from 'node:stream';
+import { Readable, Writable } from 'node:stream';
 import { runCli } from '../../src/app/cli.js';
 import type { ExitCode } from '../../src/app/exit-codes.js';
 import type { UnitTable } from '../../src/app/unit-table.js';
@@ -11,9 +11,14 @@ export interface CliRun {
 }
 
 /** Runs a command in this process, as `bin/probity` would, and gives what it printed. */
-export async function cli(words: readonly string[], table: UnitTable = UNITS): Promise<CliRun> {
+export async function cli(words: readonly string[], table: UnitTable = UNITS, stdin = ''): Promise<CliRun> {
+  return await cliWith(words, table, Readable.from(stdin === '' ? [] : [Buffer.from(stdin)]));
+}
+
+/** The same with a standard input of the test's own making. */
+export async function cliWith(words: readonly string[], table: UnitTable, stdin: Readable): Promise<CliRun> {
   const [stdout, stderr] = [new Captured(), new Captured()];
-  const code = await runCli(words, { table, stdout, stderr });
+  const code = await runCli(words, { table, stdout, stderr, stdin });
   return { code, stdout: stdout.text, stderr: stderr.text };
 }
 

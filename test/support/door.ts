@@ -247,9 +247,9 @@ export async function importedRun(door: Door, file: string, scenario: string): P
 }
 
 function presetNamed(presets: unknown, name: string): { readonly parameters: object } {
-  const list = (presets as { readonly presets: readonly { readonly name: string; readonly parameters: object }[] })
-    .presets;
-  const found = list.find((preset) => preset.name === name);
+  const found = (presets as { readonly presets: Readonly<Record<string, { readonly parameters: object }>> }).presets[
+    name
+  ];
   if (found === undefined) throw new Error(`no preset ${name}`);
   return found;
 }

@@ -108,14 +108,15 @@ export const PartSchema = closed({
   ref: RefSchema,
   rows: safeInteger(1, 'rows of this part'),
   first_row: safeInteger(0, 'number of its first row within the output'),
-  first_ts_utc: UtcMicrosSchema,
-  last_ts_utc: UtcMicrosSchema,
+  /** Absent for `rejects`, whose rows have no time: it may be the very thing that could not be read. */
+  first_ts_utc: Type.Optional(UtcMicrosSchema),
+  last_ts_utc: Type.Optional(UtcMicrosSchema),
 });
 export type Part = Sealed<typeof PartSchema>;
 
 /**
  * The index of one output, an object of its own: its digest is the output's. Rows stand in the order of (`ts_utc`, row
- * number); `ts_utc` never falls from one row to the next.
+ * number); `ts_utc` never falls from one row to the next. Those of `rejects` stand in the order of the source.
  */
 export const OutputIndexSchema = closed({
   output_id: Type.String({ pattern: '^[a-z][a-z0-9_]{0,63}$' }),

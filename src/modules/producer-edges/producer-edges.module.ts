@@ -1,4 +1,13 @@
 import { Module } from '@nestjs/common';
+import { EdgesStatus } from './edges-status.js';
+import { ProducerEdgesController } from './producer-edges.controller.js';
+import { ProducerEdgesService } from './producer-edges.service.js';
+import { EdgeSources } from './producer-edges.sources.js';
+import { ProducerEdgesStore } from './producer-edges.store.js';
+import { RunBindings } from './run-bindings.js';
 
-@Module({})
+@Module({
+  controllers: [ProducerEdgesController],
+  providers: [ProducerEdgesService, ProducerEdgesStore, RunBindings, EdgesStatus, EdgeSources],
+})
 export class ProducerEdgesModule {}

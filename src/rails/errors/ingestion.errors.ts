@@ -169,4 +169,16 @@ export const INGESTION_ERRORS = defineErrors({
     title: 'A released or corrected event must say which quarantined one it supersedes.',
     remedy: 'Name the quarantine id.',
   },
+  IG_PURPOSE_REQUIRED: {
+    status: 422,
+    retryable: false,
+    title: 'Evidence is read for a purpose, and the request names none.',
+    remedy: 'Say the purpose; it is recorded with the name of the reader.',
+  },
+  IG_EVIDENCE_NOT_KEPT: {
+    status: 409,
+    retryable: false,
+    title: 'Of this event only the digest was kept.',
+    remedy: 'Have its producer send it again, or release it with a correction.',
+  },
 });

@@ -7,6 +7,12 @@ export const RUN_ERRORS = defineErrors({
     title: 'There is no such run.',
     remedy: 'List the runs with probity run list.',
   },
+  SR_RUN_NOT_READY: {
+    status: 409,
+    retryable: true,
+    title: 'The run is not ready.',
+    remedy: 'Wait until its status says READY; a run that failed says why.',
+  },
   SR_EQUIV_KEY_COLLISION: {
     status: 409,
     retryable: false,

@@ -25,4 +25,10 @@ export const STREAM_ERRORS = defineErrors({
     title: 'READY and the facts view do not agree.',
     remedy: 'Treat the view as tampered: keep it as evidence.',
   },
+  WSP_PART_INVALID: {
+    status: 422,
+    retryable: false,
+    title: 'A sealed part is whole, but not what its index says of it.',
+    remedy: 'This is a defect of what made the world: keep the part as evidence, and make the world anew.',
+  },
 });

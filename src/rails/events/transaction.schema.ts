@@ -10,6 +10,9 @@ const entity = (description: string) =>
 const microDegrees = (limit: number, description: string) =>
   Type.Integer({ minimum: -limit * 1_000_000, maximum: limit * 1_000_000, description });
 
+/** One of them at least says who pays; without any there is nobody whose behaviour could be judged. */
+export const PAYERS = ['card_id', 'account_id', 'customer_id'] as const;
+
 /**
  * `transaction` v1: a card or account payment as a fraud feature needs it. Flat, so that a rule names `amount_minor` and
  * `terminal_id` and not a path; self-sufficient, so that no other stream has to be joined to judge it. Nothing in it may be known only
@@ -87,7 +90,8 @@ export const TransactionSchema = closed(
   },
   {
     description: 'A card or account payment.',
-    anyOf: [{ required: ['card_id'] }, { required: ['account_id'] }, { required: ['customer_id'] }],
+    // Each names its member among `properties`, too: strict validators refuse to demand what a schema does not declare.
+    anyOf: PAYERS.map((payer) => ({ required: [payer], properties: { [payer]: true } })),
   },
 );
 

@@ -1,11 +1,15 @@
-import type { JsonObject } from '../../../rails/canonical-json.js';
-import type { UtcMicros } from '../../../rails/time.js';
+import type { JsonObject } from '../../rails/canonical-json.js';
+import type { UtcMicros } from '../../rails/time.js';
 
 /** A row of traffic before it is sealed: `source` is added by the sealing, when the row's place is known. */
 export interface UnsealedRow {
   readonly key: string;
   readonly ts_utc: UtcMicros;
   readonly payload: JsonObject;
+  /** Number of the row in the source, where there is one: a payload that turns out invalid is rejected under it. */
+  readonly row?: number;
+  /** What becomes known of it later. It goes to `labels` when the row is sealed, and with the row when that is rejected. */
+  readonly label?: UnsealedTruth;
 }
 
 /** A row of a truth product; `ts_utc` is when it became known. */

@@ -1,0 +1,224 @@
+import { ProbityError } from '../../rails/errors/probity-error.js';
+import type { Clock } from '../../substrate/clock/clock.port.js';
+import { endOf } from '../../substrate/clock/deadline.js';
+import { type RunFactsView, type RunRequest, runIdOf } from '../../modules/scenario-runner/scenario-runner.port.js';
+import type { Pace } from '../../modules/world-stream-producer/world-stream-producer.port.js';
+import type { EventType, SchemaVersion } from '../../rails/envelope.schema.js';
+import type { ScenarioId } from '../../rails/pins.js';
+import type { DoorApi, Reconciliation, Run, Stream } from './door-api.js';
+import type { Progress } from './progress.js';
+import { type Equation, equationsOf } from './reconcile.core.js';
+
+/** What every step of a command works with. */
+export interface Travel {
+  readonly api: DoorApi;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  readonly progress: Progress;
+}
+
+export interface Reconciled {
+  readonly facts: RunFactsView | undefined;
+  readonly stream: Stream | undefined;
+  readonly gate: Reconciliation;
+  readonly equations: readonly Equation[];
+}
+
+const POLL_FIRST_MS = 50;
+const POLL_MAX_MS = 500;
+
+/** Asks again, less and less often, until the answer is accepted or the command is interrupted. */
+export async function polled<Value>(
+  { clock, signal }: Travel,
+  ask: () => Promise<Value>,
+  accepts: (value: Value) => boolean,
+): Promise<Value> {
+  for (let waitMs = POLL_FIRST_MS; ; waitMs = Math.min(POLL_MAX_MS, waitMs * 1.5)) {
+    const value = await ask();
+    if (accepts(value)) return value;
+    await clock.sleep(waitMs, signal);
+    if (signal.aborted) throw endOf(signal);
+  }
+}
+
+const isOver = ({ state }: Pick<Run, 'state'>): boolean =>
+  state === 'READY' || state === 'FAILED' || state === 'QUARANTINED';
+
+/** Waits until the run is READY, FAILED or QUARANTINED. */
+export async function waitForRun(travel: Travel, runId: string): Promise<Run> {
+  return await polled(
+    travel,
+    async () => {
+      const run = await travel.api.run(runId);
+      tellRun(travel.progress, run);
+      return run;
+    },
+    isOver,
+  );
+}
+
+function tellRun(progress: Progress, { state, engine, kind }: Run): void {
+  if (state === 'EXECUTING' && engine !== undefined) {
+    const { stage, rows_done, share_done } = engine;
+    const total = share_done !== undefined && share_done > 0 ? Math.round(rows_done / share_done) : undefined;
+    progress.at(`Making the world (${stage})`, rows_done, total);
+  } else if (!isOver({ state }) && kind !== 'live') {
+    progress.at(state === 'VERIFYING' || state === 'WAITING_EVIDENCE' ? 'Verifying the evidence' : 'Planning', 0);
+  }
+}
+
+/**
+ * Requests the run and waits until it is over. A run that failed stays failed under its key; with `supersede` the next one
+ * in the row (`key`, `key/2`, `key/3` …) takes its place and names it.
+ */
+export async function bringToReady(travel: Travel, request: RunRequest, supersede?: string): Promise<Run> {
+  const { api } = travel;
+  const first = await api.findRun(runIdOf(request.run_equivalence_key));
+  const latest = first === undefined ? undefined : await latestOf(api, request.run_equivalence_key, first);
+  if (latest !== undefined && (latest.run.state === 'READY' || !isOver(latest.run) || supersede === undefined))
+    return await waitForRun(travel, latest.run.run_id);
+  const asked =
+    latest === undefined || supersede === undefined
+      ? request
+      : {
+          ...request,
+          run_equivalence_key: `${request.run_equivalence_key}/${latest.number + 1}`,
+          supersedes: { run_id: latest.run.run_id, reason: supersede },
+        };
+  return await waitForRun(travel, (await api.requestRun(asked)).run_id);
+}
+
+/** The last of the runs that took each other's place under one key. */
+async function latestOf(api: DoorApi, key: string, first: Run): Promise<{ run: Run; number: number }> {
+  let run = first;
+  for (let number = 2; ; number += 1) {
+    const next = await api.findRun(runIdOf(`${key}/${number}`));
+    if (next === undefined) return { run, number: number - 1 };
+    run = next;
+  }
+}
+
+/** Makes sure that the open-ended run is there, into which producers push. */
+export async function ensureLiveRun(travel: Travel, name: string, scenario = name): Promise<Run> {
+  const request: RunRequest = {
+    run_equivalence_key: name,
+    world: {
+      kind: 'live',
+      scenario_id: scenario as ScenarioId,
+      traffic: [{ event_type: 'transaction' as EventType, schema_version: 'v1' as SchemaVersion }],
+    },
+    strategy: 'AUTO',
+  };
+  const run = await travel.api.requestRun(request);
+  return isOver(run) ? run : await waitForRun(travel, run.run_id);
+}
+
+/**
+ * Streams the run to its end. Where its last pass has ended another one is begun: everything that was admitted before is a
+ * DUPLICATE then. Says why, where it stops on the way.
+ */
+export async function streamToEnd(travel: Travel, runId: string, pace: Pace | undefined): Promise<Stream> {
+  await beginStream(travel, runId, pace);
+  return await waitForStream(travel, runId);
+}
+
+export async function beginStream(travel: Travel, runId: string, pace: Pace | undefined): Promise<Stream> {
+  const { api } = travel;
+  const paced = pace === undefined ? {} : { pace };
+  const before = await api.stream(runId);
+  if (before?.state !== 'COMPLETED') return await api.startStream(runId, paced);
+  travel.progress.say(`Pass ${before.pass} has ended: streaming once more, which must change nothing.`);
+  try {
+    return await api.startStream(runId, { ...paced, again: true });
+  } catch (error) {
+    // Whether a lost answer began the pass is seen by its number; asking again blindly could begin one too many.
+    const now = await api.stream(runId);
+    if (now !== undefined && now.pass > before.pass) return now;
+    throw error;
+  }
+}
+
+/** Until it is COMPLETED or FAILED, or PAUSED by something that waiting does not mend. */
+export async function waitForStream(travel: Travel, runId: string): Promise<Stream> {
+  let told = '';
+  return await polled(
+    travel,
+    async () => {
+      const stream = await travel.api.stream(runId);
+      if (stream === undefined) throw new ProbityError('WSP_STREAM_NOT_FOUND', `nothing of run ${runId} was streamed`);
+      travel.progress.at(`Streaming (pass ${stream.pass})`, stream.sent, stream.rows_total);
+      const why = stream.reason === undefined ? '' : `${stream.state}: ${stream.reason.detail}`;
+      if (why !== told && why !== '') travel.progress.say(why);
+      told = why;
+      return stream;
+    },
+    ({ state, reason }) =>
+      state === 'COMPLETED' || state === 'FAILED' || (state === 'PAUSED' && !resumesByItself(reason?.code)),
+  );
+}
+
+/** A stream that paused because the gate does not answer goes on by itself; what a person or the policy paused does not. */
+function resumesByItself(code: string | undefined): boolean {
+  return code !== undefined && !STAYS_PAUSED.has(code);
+}
+
+const STAYS_PAUSED: ReadonlySet<string> = new Set(['PAUSE_ASKED_FOR', 'QUARANTINE_SHARE_TOO_LARGE']);
+
+/** Lets the gate compare ledger and bus, and sets the accounts of world, stream and gate side by side. */
+export async function reconcile(travel: Travel, runId: string): Promise<Reconciled> {
+  const { api } = travel;
+  const run = await api.run(runId);
+  const facts = run.state === 'READY' ? await api.facts(runId) : undefined;
+  const stream = run.kind === 'live' ? undefined : await api.stream(runId);
+  const gate = await polled(
+    travel,
+    async () => {
+      const now = await api.reconciliation(runId);
+      travel.progress.at('Comparing ledger and bus', now.on_bus);
+      return now;
+    },
+    ({ state }) => state === 'DONE',
+  );
+  const released = stream !== undefined && stream.quarantined > 0 ? await releasedOf(travel, runId) : 0;
+  travel.progress.clear();
+  const counts = facts?.counts;
+  const equations = equationsOf({
+    ...(counts === undefined
+      ? {}
+      : {
+          world: {
+            rowsRead: counts.rows_read,
+            rowsSealed: counts.rows_sealed,
+            rowsRejected: counts.rows_rejected,
+          },
+        }),
+    ...(stream === undefined ? {} : { stream }),
+    gate: {
+      admitted: gate.admitted,
+      onBus: gate.on_bus,
+      reconciled: gate.reconciled,
+      offending: offendingOf(gate),
+    },
+    released,
+  });
+  return { facts, stream, gate, equations };
+}
+
+export function offendingOf(gate: Reconciliation): Readonly<Record<string, readonly string[]>> {
+  const { missing_on_bus, not_in_ledger, more_than_once_on_bus, other_content } = gate;
+  return { missing_on_bus, not_in_ledger, more_than_once_on_bus, other_content };
+}
+
+const PAGE_MAX = 200;
+
+/** How many quarantined events of the run were released or corrected since. */
+async function releasedOf({ api }: Travel, runId: string): Promise<number> {
+  let released = 0;
+  let cursor: string | undefined;
+  do {
+    const page = await api.quarantine({ limit: PAGE_MAX, run_id: runId, cursor });
+    released += page.entries.filter(({ superseded_by }) => superseded_by !== undefined).length;
+    cursor = page.next_cursor;
+  } while (cursor !== undefined);
+  return released;
+}

@@ -1,0 +1,138 @@
+import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import { type Accounts, allHold, type EquationName, equationsOf } from './reconcile.core.js';
+
+type World = NonNullable<Accounts['world']>;
+type Stream = NonNullable<Accounts['stream']>;
+
+interface Spoiling {
+  readonly world?: Partial<World>;
+  readonly stream?: Partial<Stream>;
+  readonly gate?: Partial<Accounts['gate']>;
+}
+
+const NOTHING_OFFENDS = { missing_on_bus: [], not_in_ledger: [] };
+
+/** The accounts of a door that has lost nothing: `rejected` rows were refused by the mapping, of the others each came to one end. */
+function sound(rejected: number, admitted: number, duplicate: number, quarantined: number): Required<Accounts> {
+  const sealed = admitted + duplicate + quarantined;
+  const onBus = admitted + duplicate;
+  return {
+    world: { rowsRead: sealed + rejected, rowsSealed: sealed, rowsRejected: rejected },
+    stream: { state: 'COMPLETED', sent: sealed, admitted, duplicate, quarantined },
+    gate: { admitted: onBus, onBus, offending: NOTHING_OFFENDS, reconciled: true },
+    released: 0,
+  };
+}
+
+function spoilt(accounts: Required<Accounts>, { world, stream, gate }: Spoiling): Accounts {
+  return {
+    world: { ...accounts.world, ...world },
+    stream: { ...accounts.stream, ...stream },
+    gate: { ...accounts.gate, ...gate },
+    released: accounts.released,
+  };
+}
+
+const broken = (accounts: Accounts): readonly EquationName[] =>
+  equationsOf(accounts)
+    .filter(({ holds }) => !holds)
+    .map(({ equation }) => equation);
+
+const rows = fc.integer({ min: 0, max: 1_000_000 });
+
+describe('the arithmetic of the door', () => {
+  it('holds for every door that lost and doubled nothing', () => {
+    fc.assert(
+      fc.property(rows, rows, rows, rows, (rejected, admitted, duplicate, quarantined) => {
+        const equations = equationsOf(sound(rejected, admitted, duplicate, quarantined));
+        expect(equations.filter(({ holds }) => !holds)).toEqual([]);
+        expect(allHold(equations)).toBe(true);
+      }),
+    );
+  });
+
+  it('is broken by one row more or less in any single account', () => {
+    const base = sound(3, 100, 7, 5);
+    fc.assert(
+      fc.property(
+        fc.constantFrom('rowsRead', 'rowsSealed', 'rowsRejected', 'sent', 'admitted', 'duplicate', 'onBus', 'ledger'),
+        fc.integer({ min: -3, max: 3 }).filter((by) => by !== 0),
+        (which, by) => {
+          const { world, stream, gate } = base;
+          const spoiling: Readonly<Record<string, Spoiling>> = {
+            rowsRead: { world: { rowsRead: world.rowsRead + by } },
+            rowsSealed: { world: { rowsSealed: world.rowsSealed + by } },
+            rowsRejected: { world: { rowsRejected: world.rowsRejected + by } },
+            sent: { stream: { sent: stream.sent + by } },
+            admitted: { stream: { admitted: stream.admitted + by } },
+            duplicate: { stream: { duplicate: stream.duplicate + by } },
+            onBus: { gate: { onBus: gate.onBus + by } },
+            ledger: { gate: { admitted: gate.admitted + by } },
+          };
+          expect(allHold(equationsOf(spoilt(base, spoiling[which] ?? {})))).toBe(false);
+        },
+      ),
+    );
+  });
+
+  // The twin of each equation: what it is there to see, and that it alone names it.
+  it.each<[string, EquationName, Spoiling]>([
+    [
+      'a row of the file that is neither sealed nor rejected',
+      'rows_read = rows_sealed + rows_rejected',
+      { world: { rowsRead: 116 } },
+    ],
+    ['a stream that is still under way', 'the stream is COMPLETED', { stream: { state: 'STREAMING' } }],
+    [
+      'a sealed row that was never sent',
+      'rows_sealed = sent',
+      { world: { rowsRead: 116, rowsSealed: 113 }, gate: { admitted: 108, onBus: 108 } },
+    ],
+    ['a sent row without an end', 'sent = admitted + duplicate + quarantined', { stream: { duplicate: 6 } }],
+    [
+      'a record on the bus that no sealed row explains',
+      'rows_sealed - quarantined = records_on_bus',
+      { gate: { admitted: 108, onBus: 108 } },
+    ],
+    [
+      'an id that is in the ledger and not on the bus, and another the other way round',
+      'ledger and bus hold the same events',
+      { gate: { offending: { missing_on_bus: ['a'], not_in_ledger: ['b'] } } },
+    ],
+    ['a gate that says no', 'ledger and bus hold the same events', { gate: { reconciled: false } }],
+  ])('sees %s', (_what, equation, spoiling) => {
+    expect(broken(spoilt(sound(3, 100, 7, 5), spoiling))).toEqual([equation]);
+  });
+
+  it('sees an admission that is not on the bus', () => {
+    expect(broken(spoilt(sound(0, 10, 0, 0), { gate: { admitted: 11 } }))).toEqual(['admitted = records_on_bus']);
+  });
+
+  it('takes a released event for what it is, and no more than was released', () => {
+    const base = sound(0, 10, 0, 2);
+    const after = spoilt(base, { gate: { admitted: 11, onBus: 11 } });
+    expect(broken({ ...after, released: 1 })).toEqual([]);
+    expect(broken({ ...after, released: 0 })).toEqual(['rows_sealed - quarantined = records_on_bus']);
+    const beyond = spoilt(base, { gate: { admitted: 13, onBus: 13 } });
+    expect(broken({ ...beyond, released: 5 })).toEqual(['rows_sealed - quarantined = records_on_bus']);
+  });
+
+  it('does not call a world reconciled that was never streamed', () => {
+    const { world, gate } = sound(1, 0, 0, 0);
+    expect(broken({ world, gate, released: 0 })).toEqual(['the stream is COMPLETED']);
+  });
+
+  it('asks ledger and bus alone of a run into which producers push', () => {
+    const { gate } = sound(0, 5, 0, 0);
+    expect(equationsOf({ gate, released: 0 }).map(({ equation }) => equation)).toEqual([
+      'admitted = records_on_bus',
+      'ledger and bus hold the same events',
+    ]);
+    expect(broken({ gate: { ...gate, onBus: 4 }, released: 0 })).toEqual(['admitted = records_on_bus']);
+  });
+
+  it('takes no equation for no proof', () => {
+    expect(allHold([])).toBe(false);
+  });
+});

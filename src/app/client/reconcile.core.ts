@@ -1,0 +1,113 @@
+/** What the parts of the door say of one run, each of itself. */
+export interface Accounts {
+  /** Of a sealed world; a live run has none. */
+  readonly world?: { readonly rowsRead: number; readonly rowsSealed: number; readonly rowsRejected: number };
+  /** The last pass of the stream; absent where nothing of the run was ever streamed. */
+  readonly stream?: {
+    readonly state: string;
+    readonly sent: number;
+    readonly admitted: number;
+    readonly duplicate: number;
+    readonly quarantined: number;
+  };
+  readonly gate: {
+    readonly admitted: number;
+    readonly onBus: number;
+    /** By kind: `missing_on_bus`, `not_in_ledger` … */
+    readonly offending: Readonly<Record<string, readonly string[]>>;
+    /** Whether the gate itself found both sets equal. */
+    readonly reconciled: boolean;
+  };
+  /** Quarantined events of the run that somebody released or corrected since. */
+  readonly released: number;
+}
+
+export type EquationName =
+  | 'rows_read = rows_sealed + rows_rejected'
+  | 'rows_sealed = sent'
+  | 'sent = admitted + duplicate + quarantined'
+  | 'rows_sealed - quarantined = records_on_bus'
+  | 'admitted = records_on_bus'
+  | 'ledger and bus hold the same events'
+  | 'the stream is COMPLETED';
+
+export interface Equation {
+  readonly equation: EquationName;
+  readonly holds: boolean;
+  /** Both sides in figures, or what is the matter. */
+  readonly figures: string;
+}
+
+/**
+ * The arithmetic of the door: each row is counted where it enters and where it leaves, and nothing may be lost or doubled
+ * between two counts. A run that somebody pushes into has no rows and no stream: for it the last two equations alone.
+ */
+export function equationsOf(accounts: Accounts): readonly Equation[] {
+  return [...worldEquations(accounts), ...gateEquations(accounts)];
+}
+
+/** No equation is no proof. */
+export function allHold(equations: readonly Equation[]): boolean {
+  return equations.length > 0 && equations.every(({ holds }) => holds);
+}
+
+/** What holds as soon as a world is sealed, whether it is streamed or not. */
+export function sealingEquation(world: NonNullable<Accounts['world']>): Equation {
+  const { rowsRead, rowsSealed, rowsRejected } = world;
+  return {
+    equation: 'rows_read = rows_sealed + rows_rejected',
+    holds: rowsRead === rowsSealed + rowsRejected,
+    figures: `${rowsRead} = ${rowsSealed} + ${rowsRejected}`,
+  };
+}
+
+function worldEquations({ world, stream, gate, released }: Accounts): readonly Equation[] {
+  if (world === undefined) return [];
+  const { rowsSealed } = world;
+  if (stream === undefined) {
+    return [
+      sealingEquation(world),
+      { equation: 'the stream is COMPLETED', holds: false, figures: 'nothing of this run was ever streamed' },
+    ];
+  }
+  const { state, sent, admitted, duplicate, quarantined } = stream;
+  const arrived = rowsSealed - quarantined;
+  // A released event is admitted after the pass that counted it as quarantined, so it may stand on the bus beyond that count.
+  const arrivedMost = Math.min(rowsSealed, arrived + released);
+  return [
+    sealingEquation(world),
+    { equation: 'the stream is COMPLETED', holds: state === 'COMPLETED', figures: state },
+    { equation: 'rows_sealed = sent', holds: rowsSealed === sent, figures: `${rowsSealed} = ${sent}` },
+    {
+      equation: 'sent = admitted + duplicate + quarantined',
+      holds: sent === admitted + duplicate + quarantined,
+      figures: `${sent} = ${admitted} + ${duplicate} + ${quarantined}`,
+    },
+    {
+      equation: 'rows_sealed - quarantined = records_on_bus',
+      holds: gate.onBus >= arrived && gate.onBus <= arrivedMost,
+      figures: `${rowsSealed} - ${quarantined}${released === 0 ? '' : ` (${released} released since)`} = ${gate.onBus}`,
+    },
+  ];
+}
+
+function gateEquations({ gate }: Accounts): readonly Equation[] {
+  const offending = Object.entries(gate.offending).filter(([, ids]) => ids.length > 0);
+  return [
+    {
+      equation: 'admitted = records_on_bus',
+      holds: gate.admitted === gate.onBus,
+      figures: `${gate.admitted} = ${gate.onBus}`,
+    },
+    {
+      equation: 'ledger and bus hold the same events',
+      holds: gate.reconciled && offending.length === 0,
+      figures:
+        offending.length === 0
+          ? gate.reconciled
+            ? 'no offending id'
+            : 'the gate says that they do not'
+          : offending.map(([kind, ids]) => `${kind}: ${ids.length}`).join(', '),
+    },
+  ];
+}

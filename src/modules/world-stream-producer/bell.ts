@@ -1,0 +1,20 @@
+import type { Clock } from '../../substrate/clock/clock.port.js';
+
+/** Wakes whoever sleeps. What to wake for is state that the sleeper looks at again; the bell only says that it may have changed. */
+export class Bell {
+  #rung = new AbortController();
+
+  constructor(private readonly clock: Clock) {}
+
+  ring(): void {
+    const rung = this.#rung;
+    this.#rung = new AbortController();
+    // Without a reason of its own an abort makes an error with a stack each time.
+    rung.abort('rung');
+  }
+
+  /** Until the next ring, or so long, whichever comes first. */
+  async wait(limitMs = Infinity): Promise<void> {
+    await this.clock.sleep(limitMs, this.#rung.signal);
+  }
+}

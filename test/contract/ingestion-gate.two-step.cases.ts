@@ -8,6 +8,7 @@ import { eventually } from '../support/eventually.js';
 import { putLiveRun, transactionEvent } from '../support/run-facts.js';
 import { recordedTelemetry } from '../support/telemetry.js';
 import { by, type GateGround, type GateParts, onBus, openGate } from './ingestion-gate.kit.js';
+import { rethrown } from './ingestion-gate.rig.js';
 import { apart, type AppendScript, failing, type Switch } from './ingestion-gate.stand-ins.js';
 
 const TAG = randomBytes(4).toString('hex');
@@ -26,7 +27,7 @@ export function twoStepCases(name: string, openGround: () => Promise<GateGround>
     beforeEach(async () => {
       runs += 1;
       run = await putLiveRun(ground().objects, {
-        key: `apart-${name}-${TAG}-${runs}`.replaceAll(' ', '-'),
+        key: `apart-${name}-${TAG}-${runs}`.replace(/[^a-zA-Z0-9]+/g, '-'),
         scenario: 'shop.web',
       });
     });
@@ -194,7 +195,7 @@ export function twoStepCases(name: string, openGround: () => Promise<GateGround>
       try {
         return (await send(gate, number))[0] ?? null;
       } catch (error) {
-        await refusal(Promise.reject(error as Error), 'IG_IN_PROGRESS', 'IG_EB_UNHEALTHY', 'IG_LEDGER_UNHEALTHY');
+        await refusal(rethrown(error), 'IG_IN_PROGRESS', 'IG_EB_UNHEALTHY', 'IG_LEDGER_UNHEALTHY');
         return null;
       }
     }

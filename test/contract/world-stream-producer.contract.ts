@@ -215,6 +215,12 @@ export function producerSuite(place: () => Place): void {
         /index\.json/,
       ],
       [
+        'whose receipt does not stand in the view',
+        { tamper: { view: (view) => ({ ...view, gate_receipts: [] }) } },
+        'WSP_VIEW_MISMATCH',
+        /receipt\.json/,
+      ],
+      [
         'with one flipped byte in the receipt',
         { tamper: { stored: (key, bytes) => (key.endsWith('receipt.json') ? flipped(bytes) : bytes) } },
         'OBJECTS_DIGEST_MISMATCH',

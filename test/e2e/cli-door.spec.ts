@@ -1,9 +1,15 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { ApiClient } from '../../src/app/client/api-client.js';
+import { DoorApi } from '../../src/app/client/door-api.js';
+import { streamToEnd } from '../../src/app/client/journey.js';
+import { openProgress } from '../../src/app/client/progress.js';
 import { UNITS } from '../../src/app/units.js';
+import { runIdOf } from '../../src/modules/scenario-runner/scenario-runner.port.js';
+import { ManualClock } from '../../src/substrate/clock/manual.clock.js';
 import { generateApiKey } from '../../src/substrate/identity/api-key.js';
 import { cli, cliWith, type CliRun } from '../support/cli.js';
 import { FakeDoor } from '../support/fake-door.js';
@@ -27,6 +33,15 @@ const COMMANDS = [
   'quarantine show',
   'quarantine release',
 ];
+
+/** Time that passes exactly where somebody waits for it. */
+class HastyClock extends ManualClock {
+  override sleep(durationMs: number, signal?: AbortSignal): Promise<void> {
+    const slept = super.sleep(durationMs, signal);
+    setImmediate(() => void this.advance(durationMs));
+    return slept;
+  }
+}
 
 /** The commands against the public routes alone, with a server that answers as a test wants it to. */
 describe('the commands of the door', () => {
@@ -147,6 +162,24 @@ describe('the commands of the door', () => {
       expect(code).toBe(1);
       expect(stdout).toContain(`the stream is COMPLETED: ${state}`);
       expect(stdout).toMatch(/part-00001\.ndjson.*\n.*probity stream [0-9a-f]{32} --wait/);
+    });
+
+    it('waits for a stream that goes on by itself, but not for ever', async () => {
+      await through([...importIt, '--no-stream']);
+      const { run_equivalence_key: key } = JSON.parse(
+        door.bodies.find((body) => body.includes('run_equivalence_key')) ?? '{}',
+      ) as { run_equivalence_key: string };
+      door.troubles = { streamStopsAs: { state: 'PAUSED', code: 'IG_LEDGER_UNHEALTHY' } };
+      const clock = new HastyClock();
+      const client = new ApiClient({ clock, signal: new AbortController().signal });
+      const address = { url: door.url, key: readFileSync(keyFile, 'utf8') };
+      const api = new DoorApi(client, () => Promise.resolve(address));
+      const progress = openProgress(undefined, clock);
+      const travel = { api, clock, progress, signal: new AbortController().signal };
+      const stream = await streamToEnd(travel, runIdOf(key), undefined);
+      client.close();
+      expect(stream.state).toBe('PAUSED');
+      expect(clock.monotonicMs()).toBeGreaterThan(120_000);
     });
 
     it('leaves the world sealed with --no-stream', async () => {

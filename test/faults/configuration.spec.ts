@@ -25,7 +25,7 @@ describe('faults of the configuration', () => {
     const { code, stdout } = await cli(['check-config', '--profile', profile.folder]);
     expect(code).toBe(0);
     expect(stdout).toContain('is valid');
-    expect(stdout).toMatch(/access\s+1\s+[0-9a-f]{64}/);
+    expect(stdout).toMatch(/access\s+2\s+[0-9a-f]{64}/);
   });
 
   it('names a profile that does not exist, and those that do', async () => {
@@ -105,10 +105,10 @@ describe('faults of the configuration', () => {
     profile.edit(profile.access, 'probe: [health.read]', 'probe: [health.read, metrics.read]');
     const sealed = await cli(['policy', 'seal', profile.access]);
     expect(sealed.code).toBe(0);
-    expect(sealed.stdout).toContain('revision 2');
+    expect(sealed.stdout).toContain('revision 3');
     const { code, stdout } = await cli(['check-config', '--profile', profile.folder]);
     expect(code).toBe(0);
-    expect(stdout).toMatch(/access\s+2\s/);
+    expect(stdout).toMatch(/access\s+3\s/);
     expect(readFileSync(profile.access, 'utf8')).toContain('# Prometheus.');
     expect((await cli(['policy', 'seal', profile.access])).stdout).toContain('is sealed already');
   });

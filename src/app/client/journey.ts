@@ -140,7 +140,9 @@ export async function beginStream(travel: Travel, runId: string, pace: Pace | un
 
 /** Until it is COMPLETED or FAILED, or PAUSED by something that waiting does not mend. */
 export async function waitForStream(travel: Travel, runId: string): Promise<Stream> {
+  const { clock } = travel;
   let told = '';
+  let last = { sent: -1, atMs: clock.monotonicMs() };
   return await polled(
     travel,
     async () => {
@@ -150,12 +152,19 @@ export async function waitForStream(travel: Travel, runId: string): Promise<Stre
       const why = stream.reason === undefined ? '' : `${stream.state}: ${stream.reason.detail}`;
       if (why !== told && why !== '') travel.progress.say(why);
       told = why;
+      if (stream.sent !== last.sent || stream.state !== 'PAUSED')
+        last = { sent: stream.sent, atMs: clock.monotonicMs() };
       return stream;
     },
-    ({ state, reason }) =>
-      state === 'COMPLETED' || state === 'FAILED' || (state === 'PAUSED' && !resumesByItself(reason?.code)),
+    ({ state, reason }) => {
+      if (state !== 'PAUSED') return state === 'COMPLETED' || state === 'FAILED';
+      return !resumesByItself(reason?.code) || clock.monotonicMs() - last.atMs > PAUSED_MAX_MS;
+    },
   );
 }
+
+/** A stream that goes on by itself once the gate answers is waited for so long, and no longer: a script must come to an end. */
+const PAUSED_MAX_MS = 120_000;
 
 /** A stream that paused because the gate does not answer goes on by itself; what a person or the policy paused does not. */
 function resumesByItself(code: string | undefined): boolean {

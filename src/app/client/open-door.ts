@@ -66,8 +66,12 @@ class FolderDoor {
     this.#found = finder(profile, folder);
   }
 
+  /**
+   * Sees to all roles of the command at each call, not to the one that is asked for alone: while a stream is waited for, only its
+   * producer is asked, and it would wait for ever for a gate that has died.
+   */
   async addressOf(role: DoorRole): Promise<Address> {
-    if (this.#urlOf(role) === undefined) {
+    if (this.#missing().length > 0) {
       this.#starting ??= this.runMissing().finally(() => (this.#starting = undefined));
       await this.#starting;
     }
@@ -77,8 +81,12 @@ class FolderDoor {
   }
 
   async runMissing(): Promise<void> {
-    const missing = this.wish.roles.filter((role) => this.#urlOf(role) === undefined);
+    const missing = this.#missing();
     if (missing.length > 0) this.#own.push(await runHere(this.wish, missing, this.profile, this.folder));
+  }
+
+  #missing(): readonly DoorRole[] {
+    return this.wish.roles.filter((role) => this.#urlOf(role) === undefined);
   }
 
   #urlOf(role: string): string | undefined {

@@ -83,7 +83,7 @@ export class DataEngineController {
   @ApiBody({ schema: schemaOf(PreviewRequest) })
   @ApiOkResponse({ schema: schemaOf(PreviewSchema) })
   async preview(@Body() body: unknown, @Caller() caller: Principal, @Req() http: FastifyRequest): Promise<Preview> {
-    return await this.engine.preview(previews.demand(body) as never, this.#context(caller, http));
+    return await this.engine.preview(previews.demand(body), this.#context(caller, http));
   }
 
   @Get('worlds/:fingerprint')

@@ -1,6 +1,5 @@
 import { Injectable } from '@nestjs/common';
 import type { Static } from '@sinclair/typebox';
-import type { Ref } from '../../rails/ref.js';
 import { Objects } from '../../substrate/objects/objects.port.js';
 import type { CallContext } from '../../substrate/rpc/rpc.port.js';
 import {
@@ -54,7 +53,7 @@ export class DataEngineService extends DataEnginePort {
 
   override async preview(request: Static<typeof PreviewRequest>, _context: CallContext): Promise<Preview> {
     const mapping = checkedMapping(request.parameters);
-    const source = await this.sources.demand(request.source as Ref);
+    const source = await this.sources.demand(request.source);
     return this.previews.ask({ ...request, source }, mapping);
   }
 }

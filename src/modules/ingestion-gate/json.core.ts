@@ -123,7 +123,10 @@ export class CanonicalWriter {
       case 'object':
         if (value === null) return 'null';
         return isArray(value) ? this.#array(value) : this.#object(value);
-      default:
+      case 'undefined':
+      case 'bigint':
+      case 'symbol':
+      case 'function':
         throw new NoCanonicalForm('has a value that JSON does not have');
     }
   }

@@ -15,6 +15,9 @@ export class Bell {
 
   /** Until the next ring, or so long, whichever comes first. */
   async wait(limitMs = Infinity): Promise<void> {
-    await this.clock.sleep(limitMs, this.#rung.signal);
+    const { signal } = this.#rung;
+    if (limitMs !== Infinity) await this.clock.sleep(limitMs, signal);
+    // Without a limit there is no timer either: it would keep a process alive that waits for nothing else.
+    else await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
   }
 }

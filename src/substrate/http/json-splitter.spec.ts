@@ -106,6 +106,23 @@ describe('a body that is cut into its elements', () => {
     }
   });
 
+  it('keeps the beginning of what it refuses for who has to show it, wherever the chunks end', () => {
+    const [long, broken] = [`"${'x'.repeat(100)}"`, Buffer.from('"a\xffb"', 'latin1')];
+    const body = Buffer.concat([Buffer.from(`[1,${long},`), broken, Buffer.from(',2]')]);
+    for (const size of [1, 3, 50, body.byteLength]) {
+      const splitter = new JsonSplitter({ form: 'json', elementBytesMax: 10, keepHead: true });
+      const elements: JsonElement[] = [];
+      for (let at = 0; at < body.byteLength; at += size) elements.push(...splitter.push(body.subarray(at, at + size)));
+      elements.push(...splitter.end());
+      expect(elements).toEqual([
+        { index: 0, text: '1' },
+        { index: 1, refused: 'too_large', bytes: 102, head: Buffer.from(long.slice(0, 10)) },
+        { index: 2, refused: 'not_utf8', bytes: 5, head: broken },
+        { index: 3, text: '2' },
+      ]);
+    }
+  });
+
   it('refuses an element that is not UTF-8, and that element alone', () => {
     const broken = Buffer.concat([Buffer.from('["a","'), Buffer.from([0xc3, 0x28]), Buffer.from('","b"]')]);
     expect(texts(split([broken]))).toEqual(['"a"', 'not_utf8', '"b"']);

@@ -1,5 +1,4 @@
 import type { TSchema } from '@sinclair/typebox';
-import type { JsonValue } from '../../rails/canonical-json.js';
 import type { SealedPolicy } from '../../rails/policy-rev.js';
 import type { Sealed } from '../../rails/schema.js';
 
@@ -26,7 +25,7 @@ export abstract class Policies {
 
 /** Policies that were read and checked at the start. */
 export class StaticPolicies extends Policies {
-  constructor(private readonly policies: ReadonlyMap<string, SealedPolicy<JsonValue>>) {
+  constructor(private readonly policies: ReadonlyMap<string, SealedPolicy>) {
     super();
   }
 

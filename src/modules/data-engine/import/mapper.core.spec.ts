@@ -4,7 +4,7 @@ import { utc } from './local-times.core.js';
 import { mapperOf, type MappedRow, missingColumns } from './mapper.core.js';
 import { columnsOf, type Mapping } from './mapping.schema.js';
 import { PRESETS } from './presets.js';
-import { RowFault } from './row-fault.core.js';
+import { type RowFault } from './row-fault.core.js';
 
 const SMALL: Mapping = {
   format: 'csv',

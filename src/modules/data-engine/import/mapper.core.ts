@@ -133,7 +133,7 @@ export function mapperOf(mapping: Mapping, columns: readonly string[], localToUt
     const mapped = { key, ts_utc: ts, payload: payload as JsonObject, row };
     const known = label?.(cells, mapped);
     if (known === undefined) return mapped;
-    return known instanceof RowFault ? known : { key, ts_utc: ts, payload: payload as JsonObject, row, label: known };
+    return known instanceof RowFault ? known : { key, ts_utc: ts, payload: payload, row, label: known };
   };
 }
 
@@ -197,7 +197,7 @@ function labelOf(
     return {
       key,
       ts_utc: move(ts_utc),
-      fields: labelFieldsOf(String(payload['transaction_id']), ts_utc, isFraud, kind),
+      fields: labelFieldsOf(idOf(payload), ts_utc, isFraud, kind),
     };
   };
 }
@@ -211,4 +211,10 @@ function missing(what: string, column: string): RowFault {
 
 function fault(at: string, says: string): ProbityError {
   return new ProbityError('ENGINE_MAPPING_INVALID', `the mapping at ${at} ${says}`, { data: { at } });
+}
+
+/** The schema has seen to it that it is a text. */
+function idOf(payload: JsonObject): string {
+  const id = payload['transaction_id'];
+  return typeof id === 'string' ? id : '';
 }

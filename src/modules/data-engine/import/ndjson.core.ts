@@ -40,7 +40,9 @@ export function cellOf(value: unknown): string | undefined | null {
     case 'number':
       if (!Number.isFinite(value) || (Number.isInteger(value) && !Number.isSafeInteger(value))) return null;
       return String(value + 0);
-    default:
+    case 'object':
+    case 'function':
+    case 'symbol':
       return value === null ? undefined : null;
   }
 }

@@ -25,7 +25,7 @@ export class FilePreview {
     mapping: Mapping,
     signal: AbortSignal,
   ): Promise<void> {
-    const file = await openMapped(objects, source as never, mapping, () => undefined);
+    const file = await openMapped(objects, source, mapping, () => undefined);
     const missing = mapping.format === 'ndjson' ? [] : missingColumns(mapping, file.columns);
     this.#columns = file.seen();
     for (const column of missing)

@@ -18,11 +18,11 @@ export async function* unpacked(source: AsyncIterable<Uint8Array>): AsyncGenerat
   let bytes = 0;
   let ended = false;
   while (bytes < GZIP_MAGIC.length && !ended) {
-    const { value, done } = await pieces.next();
-    if (done === true) ended = true;
+    const next: IteratorResult<Uint8Array, unknown> = await pieces.next();
+    if (next.done === true) ended = true;
     else {
-      opening.push(value);
-      bytes += value.byteLength;
+      opening.push(next.value);
+      bytes += next.value.byteLength;
     }
   }
   const first = Buffer.concat(opening);

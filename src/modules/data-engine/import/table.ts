@@ -31,12 +31,13 @@ async function openCsv(mapping: Mapping, pieces: AsyncGenerator<string>): Promis
   let records: CsvRecord[] = [];
   let ended = false;
   const readOn = async (): Promise<void> => {
-    const { value, done } = await pieces.next();
-    ended = done === true;
-    reader.read(ended ? '' : (value ?? ''), ended, (record) => records.push(record));
+    const next: IteratorResult<string, unknown> = await pieces.next();
+    ended = next.done === true;
+    reader.read(next.done === true ? '' : next.value, ended, (record) => records.push(record));
   };
 
   const headless = mapping.columns;
+  // eslint-disable-next-line @typescript-eslint/no-unnecessary-condition -- readOn changes it
   while (headless === undefined && records.length === 0 && !ended) await readOn();
   const columns = headless ?? demandHeader(records.shift());
   const width = columns.length;

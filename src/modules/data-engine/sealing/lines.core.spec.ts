@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { canonicalJson, type JsonObject } from '../../../rails/canonical-json.js';
+import { canonicalJson } from '../../../rails/canonical-json.js';
 import type { UtcMicros } from '../../../rails/time.js';
 import { MemberNames, rejectLine, trafficLine, truthLine } from './lines.core.js';
 
@@ -17,7 +17,7 @@ const value = fc.oneof(
   { weight: 1, arbitrary: fc.array(text) },
   { weight: 1, arbitrary: fc.dictionary(text, fc.integer()) },
 );
-const object = fc.dictionary(text, value).map((members) => ({ ...members }) as JsonObject);
+const object = fc.dictionary(text, value).map((members) => ({ ...members }));
 
 describe('the line of a row', () => {
   it('is the canonical JSON of a row of traffic, with its number', () => {

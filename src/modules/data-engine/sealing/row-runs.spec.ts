@@ -28,7 +28,11 @@ describe('the sorting of rows', () => {
   const openScratch = async (): Promise<ScratchFile> => {
     const scratch = await ScratchFile.open(folder);
     const close = scratch.close.bind(scratch);
-    opened.push(Object.assign(scratch, { close: async () => ((closed += 1), await close()) }));
+    const counted = async (): Promise<void> => {
+      closed += 1;
+      await close();
+    };
+    opened.push(Object.assign(scratch, { close: counted }));
     return scratch;
   };
 

@@ -70,7 +70,7 @@ async function onScratch<Result>(work: () => Promise<Result>): Promise<Result> {
   try {
     return await work();
   } catch (cause) {
-    const reason = String((cause as NodeJS.ErrnoException).code ?? 'unknown');
+    const reason = (cause as NodeJS.ErrnoException).code ?? 'unknown';
     throw new ProbityError('ENGINE_SCRATCH_UNAVAILABLE', `the temporary folder cannot be used: ${reason}`, {
       cause,
       data: { reason },

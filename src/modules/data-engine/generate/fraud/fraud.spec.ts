@@ -256,12 +256,14 @@ describe('what the traffic tells', () => {
     ['ending of the amount', (row) => (amount(row) % 100 === 99 ? '99' : amount(row) % 10 === 0 ? '0' : 'other')],
   ];
 
-  // Made once: fraud as frequent as in `small`, in one currency.
-  const made: Promise<Collected>[] = [];
+  /** Fraud as frequent as in `small`, in one currency. Made by the first test that asks. */
+  const made = new Map<string, Promise<Collected>>();
   const crowded = async (): Promise<{ readonly world: Collected; readonly fraud: ReadonlySet<string> }> => {
     const geography = { countries: [{ country: 'DE', share: 1 }] };
-    made[0] ??= collect(SEED, changed(packNamed('small'), { customers: { count: 900 }, geography }));
-    const world = await made[0];
+    const pack = changed(packNamed('small'), { customers: { count: 900 }, geography });
+    const making = made.get('crowded') ?? collect(SEED, pack);
+    made.set('crowded', making);
+    const world = await making;
     return { world, fraud: frauds(world) };
   };
 

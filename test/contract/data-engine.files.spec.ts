@@ -1,0 +1,4 @@
+import { filesHarness } from '../support/objects-harness.js';
+import { dataEngineContract } from './data-engine.contract.js';
+
+dataEngineContract('files', filesHarness);

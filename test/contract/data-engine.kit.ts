@@ -159,7 +159,7 @@ export function engineOn(objects: Objects): Engine {
     telemetry,
     sealed: (invocation) =>
       eventually(
-        () => service.seal({ invocation } as never, CALL),
+        () => service.seal({ invocation }, CALL),
         ({ state }) => state !== 'RUNNING',
         60_000,
       ),

@@ -65,7 +65,7 @@ export function serviceCases(openHarness: () => Promise<ObjectsHarness>): void {
     const made = await engine.sealed(asked);
     expect(made).toMatchObject({ state: 'SEALED_OK', rows_done: 3_000, share_done: 1 });
     const other = engineOn(objects);
-    expect(await other.service.seal({ invocation: asked } as never, CALL)).toEqual(made);
+    expect(await other.service.seal({ invocation: asked }, CALL)).toEqual(made);
     await other.stop();
     expect(engine.telemetry.lines().filter(({ event }) => event === 'world_sealed')).toHaveLength(1);
   });
@@ -74,7 +74,7 @@ export function serviceCases(openHarness: () => Promise<ObjectsHarness>): void {
     const asked = await importOf(objects, [HEADER, ...plainLines(3)].join('\n'));
     const made = await engine.sealed({ ...asked, source: { ...asked.source, media_type: 'text/csv' } });
     expect(made.state).toBe('SEALED_OK');
-    const { seal } = await engine.reader.demand(made.pins.manifest_fingerprint as never);
+    const { seal } = await engine.reader.demand(made.pins.manifest_fingerprint);
     expect(seal.source).toEqual(asked.source);
   });
 
@@ -128,7 +128,7 @@ export function serviceCases(openHarness: () => Promise<ObjectsHarness>): void {
     const asked = await importOf(objects, [HEADER, ...plainLines(20_000)].join('\n'));
     await sealCall(asked);
     await engine.stop();
-    expect(await engine.service.seal({ invocation: asked } as never, CALL)).toMatchObject({
+    expect(await engine.service.seal({ invocation: asked }, CALL)).toMatchObject({
       state: 'FAILED',
       error: { code: 'ENGINE_STOPPED', retryable: true },
     });
@@ -143,7 +143,7 @@ export function serviceCases(openHarness: () => Promise<ObjectsHarness>): void {
     const asked = { kind: 'generate', scenario_id: freshScenario(), seed: '7' as Seed, parameters } as never;
     const made = await engine.sealed(asked);
     expect(made.state).toBe('SEALED_OK');
-    const { seal } = await engine.reader.demand(made.pins.manifest_fingerprint as never);
+    const { seal } = await engine.reader.demand(made.pins.manifest_fingerprint);
     expect(seal.outputs.map(({ output_id }) => output_id)).toEqual(expect.arrayContaining(['labels', 'transactions']));
   });
 

@@ -110,7 +110,7 @@ describe('the commands of the door on an empty machine', () => {
       const { code, stdout } = await here(['import', spoilt, '--map', mapping]);
       expect(code).toBe(1);
       expect(stdout).toMatch(/is FAILED: GATE_FAIL/);
-      expect(stdout).toMatch(/TIME_INVALID +1\n/);
+      expect(stdout).toMatch(/TIME_INVALID +1\n {2}row 2: TIME_INVALID: /);
       const { stdout: dry, code: dryCode } = await here(['import', spoilt, '--map', mapping, '--dry-run']);
       expect(dry).toMatch(/TIME_INVALID: 1 rows\n {2}row 2: /);
       expect(dryCode).toBe(1);

@@ -135,7 +135,7 @@ describe('the commands of the door', () => {
       const { code, stdout } = await through(importIt);
       expect(code).toBe(1);
       expect(stdout).toMatch(/is FAILED: GATE_FAIL/);
-      expect(stdout).toMatch(/TIME_INVALID +4\n/);
+      expect(stdout).toMatch(/TIME_INVALID +4\n {2}row 3: TIME_INVALID: no time\n/);
       expect(stdout).toContain('--dry-run');
       expect(stdout).toContain('correct the mapping');
       expect(door.calls.some((call) => call.includes('/stream'))).toBe(false);

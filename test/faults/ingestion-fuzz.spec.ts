@@ -2,8 +2,6 @@ import { once } from 'node:events';
 import { readFileSync, rmSync } from 'node:fs';
 import { request as send } from 'node:http';
 import { join } from 'node:path';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { boot, type Running } from '../../src/app/boot.js';
 import { openDataFolder } from '../../src/app/data-folder.js';
@@ -16,6 +14,7 @@ import { isErrorCode } from '../../src/rails/errors/registry.js';
 import type { RunPins } from '../../src/rails/pins.js';
 import { Captured, cli } from '../support/cli.js';
 import { scratchDataFolder } from '../support/data-folder.js';
+import { heldBytes } from '../support/memory.js';
 import { ScratchProfile } from '../support/profiles.js';
 import { putLiveRun } from '../support/run-facts.js';
 import { type Mutant, Mutants } from './ingestion-fuzz.mutants.js';
@@ -46,7 +45,6 @@ describe('the door under attack', () => {
   /** Content by event id, and the text that was admitted first. */
   const admitted = new Map<string, string>();
   const admittedTexts: string[] = [];
-  const collect = collector();
   let running: Running;
   let run: RunPins;
   let oracle: Oracle;
@@ -87,9 +85,9 @@ describe('the door under attack', () => {
         const opinion = oracle(mutant);
         outcomes.push({ name: mutant.name, opinion, ...answer, standing: remember(opinion, answer.decision) });
       }
-      if (wave === Math.floor(CASES / WAVE / 3)) usedFirst = await collect();
+      if (wave === Math.floor(CASES / WAVE / 3)) usedFirst = await heldBytes();
     }
-    usedLast = await collect();
+    usedLast = await heldBytes();
   }, 600_000);
 
   /** Notes what an admitted mutant says, and gives what had stood under its id. */
@@ -265,19 +263,4 @@ async function recordsOf(running: Running): Promise<readonly { readonly event_id
     await reader.close();
   }
   return events;
-}
-
-/** Collects garbage and gives what is still held. */
-function collector(): () => Promise<number> {
-  setFlagsFromString('--expose-gc');
-  const gc = runInNewContext('gc') as () => void;
-  return async () => {
-    // Twice: what the first one finds dead may let go of buffers only when its turn has ended.
-    for (let turns = 0; turns < 2; turns += 1) {
-      gc();
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-    const { heapUsed, arrayBuffers } = process.memoryUsage();
-    return heapUsed + arrayBuffers;
-  };
 }

@@ -37,6 +37,14 @@ const AT = '2026-01-01T00:00:00.000000Z';
 const POLICY = { policy_id: 'p', revision: 1, content_digest: digestText('p') };
 const anyRef = (text: string): Ref => refTo(objectKey(`sr/${text}`), digestText(text), text.length, 'application/json');
 
+const output = (output_id: string, role: string, rows: number) => ({
+  output_id,
+  role,
+  rows,
+  index: anyRef('index'),
+  receipt: anyRef('receipt'),
+});
+
 /**
  * The public routes of the door over HTTP with nothing behind them: it answers in the published shapes, remembers what was asked,
  * and lets go wrong what a test wants. For tests of the commands alone; what the units do, their own tests show.
@@ -119,6 +127,11 @@ export class FakeDoor {
       case 'POST /v1/events/batch':
         return this.#lines(body);
       default:
+        if (call.endsWith('/outputs/rejects/rows'))
+          return {
+            output_id: 'rejects',
+            rows: [{ number: 0, row: { row: 3, reason: 'TIME_INVALID', detail: 'no time' } }],
+          };
         if (call.startsWith('GET /v1/engine/worlds/')) return this.#seal(call.slice(22));
         throw new ProbityError('HTTP_NOT_FOUND', `nothing at ${call}`);
     }
@@ -220,17 +233,10 @@ export class FakeDoor {
 
   #facts({ request, pins }: FakeRun): unknown {
     const live = request.world['kind'] === 'live';
-    const labels = {
-      output_id: 'labels',
-      role: 'truth_products',
-      rows: 7,
-      index: anyRef('index'),
-      receipt: anyRef('receipt'),
-    };
     return {
       pins,
       kind: request.world['kind'],
-      outputs: live ? [] : [labels],
+      outputs: live ? [] : [output('labels', 'truth_products', 7)],
       gate_receipts: [],
       traffic: [{ event_type: 'transaction', schema_version: 'v1' }],
       ...(live ? {} : { counts: this.#counts }),
@@ -294,7 +300,7 @@ export class FakeDoor {
       pins,
       format: 1,
       parameters: anyRef('parameters'),
-      outputs: [],
+      outputs: rejected === 0 ? [] : [output('rejects', 'audit_evidence', rejected)],
       counts: { ...this.#counts, rejected_by_reason: rejected === 0 ? {} : { TIME_INVALID: rejected } },
       reason_codes: ['REJECTS_ABOVE_LIMIT'],
     };

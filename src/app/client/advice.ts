@@ -11,7 +11,7 @@ const RUN_ADVICE: Readonly<Record<RunReason, string>> = {
   ENGINE_EXEC_FAIL:
     'Put right what the detail names, then begin a new run in its place: add --supersede "<reason>". What was sealed before is reused.',
   GATE_FAIL:
-    'The world did not pass its gate, so nothing of it may be read. Look at the rejected rows below and correct the mapping or the file; what was corrected is another world and another run.',
+    'The world did not pass its gate, so nothing of it may be read. Look at the rejected rows and correct the mapping or the file; what was corrected is another world and another run.',
   EVIDENCE_MISSING_DEADLINE:
     'Evidence of the world did not come in time. Begin a new run in its place: add --supersede "<reason>".',
   UNBINDABLE_OUTPUT: 'The world lacks an output that was asked for: ask for those that it has.',

@@ -34,6 +34,7 @@ const OffersSchema = Type.Record(
   Type.String(),
   Type.Object({ title: Type.Optional(Type.String()), parameters: Type.Unsafe<JsonObject>({ type: 'object' }) }),
 );
+const RejectSchema = Type.Object({ row: Type.Integer(), reason: Type.String(), detail: Type.String() });
 const QuarantineEntrySchema = Type.Object({
   quarantine_id: Type.String(),
   receipt: ReceiptSchema,
@@ -50,6 +51,7 @@ export type Stream = Sealed<typeof StreamStatusSchema>;
 export type Preview = Sealed<typeof PreviewSchema>;
 export type Reconciliation = Sealed<typeof ReconciliationSchema>;
 export type Offers = Sealed<typeof OffersSchema>;
+export type Reject = Sealed<typeof RejectSchema>;
 export type QuarantineEntry = Sealed<typeof QuarantineEntrySchema>;
 export type QuarantinePage = Sealed<typeof QuarantinePageSchema>;
 export type PreviewAsked = Sealed<typeof PreviewRequest>;
@@ -58,6 +60,7 @@ const readers = {
   uploaded: validatorOf(UploadedSchema, 'the answer to the upload'),
   offers: validatorOf(OffersSchema, 'the list'),
   preview: validatorOf(PreviewSchema, 'the preview'),
+  rejects: validatorOf(Type.Object({ rows: Type.Array(Type.Object({ row: RejectSchema })) }), 'the rejected rows'),
   seal: validatorOf(WorldSealSchema, 'the seal'),
   run: validatorOf(RunStatusSchema, 'the status of the run'),
   runs: validatorOf(RunsPage, 'the list of runs'),
@@ -106,9 +109,10 @@ export class DoorApi {
     return await this.#ask('engine', got(`/v1/engine/worlds/${fingerprint}`), readers.seal);
   }
 
-  /** Rows of an output, as they stand. */
-  async rows(fingerprint: string, outputId: string, limit: number): Promise<unknown> {
-    return await this.#json('engine', got(`/v1/engine/worlds/${fingerprint}/outputs/${outputId}/rows?limit=${limit}`));
+  /** The first rows of the source that could not be mapped. */
+  async rejects(fingerprint: string, limit: number): Promise<readonly Reject[]> {
+    const call = got(`/v1/engine/worlds/${fingerprint}/outputs/rejects/rows?limit=${limit}`);
+    return (await this.#ask('engine', call, readers.rejects)).rows.map(({ row }) => row);
   }
 
   async requestRun(request: RunRequest): Promise<Run> {

@@ -1,7 +1,7 @@
 import type { WorldSeal } from '../../modules/data-engine/data-engine.port.js';
 import { figures, table } from '../terminal.js';
 import { adviceForRun } from './advice.js';
-import type { Run, Stream } from './door-api.js';
+import type { Reject, Run, Stream } from './door-api.js';
 import { offendingOf, type Reconciled } from './journey.js';
 import { thousands } from './progress.core.js';
 import { allHold, type Equation } from './reconcile.core.js';
@@ -93,12 +93,13 @@ export function streamTroubles(stream: Stream): readonly string[] {
     `The stream is ${state}${why}.`,
     state === 'FAILED'
       ? `Put right what it names; then probity stream ${run_id} --wait goes on from the last row that was answered.`
-      : `probity stream ${run_id} --wait goes on where it stands; probity quarantine list --run ${run_id} shows what was refused.`,
+      : `probity stream ${run_id} --wait goes on where it stands.`,
+    ...(stream.quarantined === 0 ? [] : [`probity quarantine list --run ${run_id} shows what was refused.`]),
   ];
 }
 
 /** Why a run is not READY, with the rows that the mapping rejected where there are some. */
-export function failedRunReport(run: Run, seal: WorldSeal | undefined): Report {
+export function failedRunReport(run: Run, seal: WorldSeal | undefined, rejects: readonly Reject[] = []): Report {
   const { state, reasons, detail } = run;
   const rejected = Object.entries(seal?.counts.rejected_by_reason ?? {});
   return {
@@ -106,7 +107,7 @@ export function failedRunReport(run: Run, seal: WorldSeal | undefined): Report {
     document: {
       reconciled: false,
       run,
-      ...(seal === undefined ? {} : { counts: seal.counts, reason_codes: seal.reason_codes }),
+      ...(seal === undefined ? {} : { counts: seal.counts, reason_codes: seal.reason_codes, rejects }),
     },
     lines: [
       `Run ${run.run_id} is ${state}: ${reasons.join(', ') || 'no reason given'}${detail === undefined ? '' : `. ${detail}`}`,
@@ -117,6 +118,7 @@ export function failedRunReport(run: Run, seal: WorldSeal | undefined): Report {
             ['REJECTED BECAUSE', 'ROWS'],
             rejected.map(([reason, count]) => [reason, thousands(count)]),
           )),
+      ...rejects.map(({ row, reason, detail: why }) => `  row ${row}: ${reason}: ${why}`),
       ...(rejected.length === 0
         ? []
         : ['probity import … --dry-run shows examples of each, with the row and the place.']),

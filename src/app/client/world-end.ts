@@ -9,6 +9,9 @@ import { thousands } from './progress.core.js';
 import { sealingEquation } from './reconcile.core.js';
 import { failedRunReport, reconciledReport, type Report } from './report.js';
 
+/** Rejected rows that a failed run shows. */
+const REJECTS_SHOWN = 5;
+
 export interface WorldEnd {
   /** False leaves the world sealed and READY; `as it is` reconciles what was streamed before. */
   readonly stream: boolean | 'as it is';
@@ -25,7 +28,12 @@ export async function finishWorld(travel: Travel, terminal: Terminal, run: Run, 
 }
 
 export async function endOfWorld(travel: Travel, run: Run, end: WorldEnd): Promise<Report> {
-  if (run.state !== 'READY') return failedRunReport(run, await sealOf(travel, run));
+  if (run.state !== 'READY') {
+    const seal = await sealOf(travel, run);
+    const hasRejects = seal?.outputs.some(({ output_id }) => output_id === 'rejects') === true;
+    const rejects = hasRejects ? await travel.api.rejects(run.pins.manifest_fingerprint, REJECTS_SHOWN) : [];
+    return failedRunReport(run, seal, rejects);
+  }
   if (end.stream === false) return await sealedReport(travel, run);
   if (end.stream === true) await streamToEnd(travel, run.run_id, end.pace);
   return reconciledReport(run, await reconcile(travel, run.run_id), end.rowsWord);

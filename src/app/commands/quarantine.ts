@@ -59,10 +59,16 @@ export async function showQuarantined(
       ...(entry.superseded_by === undefined ? [] : [`  released or corrected by receipt ${entry.superseded_by}`]),
       ...(evidence === undefined
         ? ['  To see what was sent: --evidence "<what for>"']
-        : ['  What was sent:', JSON.stringify(evidence)]),
+        : ['  What was sent:', textOf(evidence)]),
     ]);
     return EXIT.OK;
   });
+}
+
+/** The bytes as text where they are text. */
+function textOf(evidence: unknown): string {
+  const text: unknown = Reflect.get(Object(evidence) as object, 'text');
+  return typeof text === 'string' ? text : JSON.stringify(evidence);
 }
 
 /** Lets a quarantined event in by the same door, as it was or corrected. Exit 1 where it is refused again. */

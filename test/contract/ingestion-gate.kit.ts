@@ -32,8 +32,8 @@ import { type TestDatabase, type TestDatabaseAddress, type TestPostgres } from '
 import { openKafka } from '../support/kafka.js';
 import { s3Options, temporaryFolder } from '../support/objects-harness.js';
 import { openStore, type StoreSpec } from '../support/objects-store.js';
+import { renamed } from '../support/renamed-bus.js';
 import { recordedTelemetry, type RecordedTelemetry } from '../support/telemetry.js';
-import { renamed } from './ingestion-gate.stand-ins.js';
 
 export const IG_SCHEMA = schemaName('ig');
 export const TOPIC = asTopicName(TRAFFIC_TOPIC);

@@ -1,14 +1,6 @@
 import { ProbityError } from '../../src/rails/errors/probity-error.js';
 import { type ErrorCode } from '../../src/rails/errors/registry.js';
-import {
-  type Bus,
-  type BusProducer,
-  type BusReader,
-  type PartitionAppend,
-  type Position,
-  type TopicName,
-  type TopicSpec,
-} from '../../src/substrate/bus/bus.port.js';
+import { type Bus, type BusProducer, type PartitionAppend } from '../../src/substrate/bus/bus.port.js';
 
 /** Real substrates seen through a glass that a test can darken. */
 export interface Switch {
@@ -71,45 +63,6 @@ export function apart(bus: Bus, script: AppendScript = { next: [], appends: 0 })
           return wrap(await target.openProducer(options));
         };
       }
-      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
-    },
-  });
-}
-
-/** The same bus with another topic under a topic's name: a shared broker keeps what earlier runs have left. */
-export function renamed(bus: Bus, from: TopicName, to: TopicName): Bus {
-  const real = (topic: TopicName): TopicName => (topic === from ? to : topic);
-  return new Proxy(bus, {
-    get(target, name) {
-      if (name === 'partitionsOf') return (topic: TopicName) => target.partitionsOf(real(topic));
-      if (name === 'marks')
-        return async (topic: TopicName) => (await target.marks(real(topic))).map((mark) => ({ ...mark, topic }));
-      if (name === 'ensureTopics')
-        return (specs: readonly TopicSpec[]) =>
-          target.ensureTopics(specs.map((spec) => ({ ...spec, topic: real(spec.topic) })));
-      if (name === 'openReader') {
-        return async (positions: readonly Position[]): Promise<BusReader> => {
-          const reader = await target.openReader(
-            positions.map((position) => ({ ...position, topic: real(position.topic) })),
-          );
-          return {
-            poll: async (options) =>
-              (await reader.poll(options)).map((batch) => (batch.topic === to ? { ...batch, topic: from } : batch)),
-            close: () => reader.close(),
-          };
-        };
-      }
-      if (name === 'openProducer') {
-        return async (options: Parameters<Bus['openProducer']>[0]): Promise<BusProducer> => {
-          const producer = await target.openProducer({ name: `${to}.${options.name}` });
-          return {
-            name: producer.name,
-            append: (batch) => producer.append(batch.map((part) => ({ ...part, topic: real(part.topic) }))),
-            close: () => producer.close(),
-          };
-        };
-      }
-      const value: unknown = Reflect.get(target, name, target);
       return typeof value === 'function' ? (value.bind(target) as unknown) : value;
     },
   });

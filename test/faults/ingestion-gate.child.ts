@@ -3,12 +3,13 @@ import { asTopicName } from '../../src/rails/eb-ref.js';
 import { isProbityError } from '../../src/rails/errors/probity-error.js';
 import { type Bus } from '../../src/substrate/bus/bus.port.js';
 import { by, IG_SCHEMA, openGate, TOPIC } from '../contract/ingestion-gate.kit.js';
-import { apart, renamed } from '../contract/ingestion-gate.stand-ins.js';
+import { apart } from '../contract/ingestion-gate.stand-ins.js';
 import { openEmbeddedBus } from '../support/bus.js';
 import { openTestServer } from '../support/database.js';
 import { openKafka } from '../support/kafka.js';
 import { seeded } from '../support/kafka-log.js';
 import { openStore } from '../support/objects-store.js';
+import { renamed } from '../support/renamed-bus.js';
 import { transactionEvent } from '../support/run-facts.js';
 import { type GateOrder, ORDER_VARIABLE } from './ingestion-gate.order.js';
 

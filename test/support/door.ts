@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import type { Reconciliation } from '../../src/modules/ingestion-gate/ingestion-gate.port.js';
 import type { RunRequest, RunStatus } from '../../src/modules/scenario-runner/scenario-runner.port.js';
@@ -29,26 +31,23 @@ export class Door {
     readonly data: string,
     /** Whether it stands on what `npm ci` brings. */
     readonly embedded: boolean,
-    private readonly profile: string,
-    private readonly env: Environment,
-    private readonly key: () => string,
-    private readonly release: () => Promise<void>,
+    private readonly flavour: Flavour,
   ) {}
 
   static async open(flavour: 'embedded' | 'real', groups: readonly string[] = DOOR_ROLES): Promise<Door> {
     const data = scratchDataFolder('door');
-    const door = flavour === 'embedded' ? embedded(data) : await real();
-    const opened = new Door(data, flavour === 'embedded', door.profile, door.env, door.key, door.release);
-    await Promise.all(groups.map((roles) => opened.start(roles)));
-    return opened;
+    const door = new Door(data, flavour === 'embedded', flavour === 'embedded' ? embedded(data) : await real(groups));
+    await Promise.all(groups.map((roles) => door.start(roles)));
+    return door;
   }
 
   async start(roles: string): Promise<void> {
     const program = new Program({
       role: roles,
       data: this.data,
-      profile: this.profile,
-      env: this.env(roles),
+      profile: this.flavour.profile,
+      env: this.flavour.env(roles),
+      port: this.flavour.port(roles),
       main: 'product',
       words: ['--no-demo'],
     });
@@ -70,7 +69,7 @@ export class Door {
   /** An operator's client of the process that runs the role. */
   async client(role: string): Promise<Http> {
     for (const [roles, program] of this.#programs)
-      if (roles === 'all' || roles.split(',').includes(role)) return new Http(await program.url(), this.key());
+      if (roles === 'all' || roles.split(',').includes(role)) return new Http(await program.url(), this.flavour.key());
     throw new Error(`no process runs ${role}`);
   }
 
@@ -129,7 +128,7 @@ export class Door {
 
   async close(): Promise<void> {
     await Promise.all([...this.#programs.values()].map((program) => program.end('SIGKILL')));
-    await this.release();
+    await this.flavour.release();
     // The database of a killed parent ends by its watchdog; its folder goes when it has.
     await eventually(() => !processesOf(this.data), Boolean, 15_000).catch(() => undefined);
     rmSync(this.data, { recursive: true, force: true });
@@ -163,6 +162,8 @@ type Environment = (roles: string) => Readonly<Record<string, string>>;
 interface Flavour {
   readonly profile: string;
   readonly env: Environment;
+  /** Where the process of these roles listens; 0 where the data folder tells the others. */
+  readonly port: (roles: string) => number;
   readonly key: () => string;
   readonly release: () => Promise<void>;
 }
@@ -171,17 +172,22 @@ function embedded(data: string): Flavour {
   return {
     profile: 'local',
     env: () => ({}),
+    port: () => 0,
     key: () => readFileSync(join(data, 'keys', 'operator.key'), 'utf8').trim(),
     release: () => Promise.resolve(),
   };
 }
 
 /** The shipped profile for real servers, with a bucket, a database and topics of its own, and a key per unit. */
-async function real(): Promise<Flavour> {
+async function real(groups: readonly string[]): Promise<Flavour> {
   const run = randomBytes(4).toString('hex');
   const postgres: TestPostgres = await openTestPostgres('external');
   const { address, admin, roleSecret } = await postgres.fresh({ schemas: [] });
   const profile = new ScratchProfile('dev');
+  const ports = new Map(await Promise.all(groups.map(async (roles) => [roles, await freePort()] as const)));
+  const endpoints = [...ports]
+    .flatMap(([roles, port]) => roles.split(',').map((role) => `${role}: 'http://127.0.0.1:${port}'`))
+    .filter((endpoint) => !endpoint.startsWith('all:'));
   const operator = generateApiKey('tester');
   const units = ['engine', 'sr', 'wsp', 'edge'].map((unit) => ({ unit, key: generateApiKey(unit) }));
   const listed = [
@@ -194,6 +200,7 @@ async function real(): Promise<Flavour> {
   profile.edit(profile.wiring, 'bucket: fraud-platform', `bucket: probity-door-${run}`);
   profile.edit(profile.wiring, 'host: 0.0.0.0', 'host: 127.0.0.1');
   profile.edit(profile.wiring, 'identity: {}', 'identity:\n  service_key: { env: PROBITY_TEST_SERVICE_KEY }');
+  profile.edit(profile.wiring, 'endpoints: {}', `endpoints: { ${endpoints.join(', ')} }`);
   profile.edit(profile.access, 'api_keys: []', `api_keys:\n${listed.join('\n')}`);
   const sealing = await cli(['policy', 'seal', profile.access]);
   if (sealing.code !== 0) throw new Error(sealing.stderr);
@@ -213,12 +220,23 @@ async function real(): Promise<Flavour> {
       // As in a cluster: a role per process, and a key per role. The gate calls nobody.
       PROBITY_TEST_SERVICE_KEY: (units.find(({ unit }) => unit === roles) ?? { key: operator }).key.token,
     }),
+    port: (roles) => ports.get(roles) ?? 0,
     key: () => operator.token,
     release: async () => {
       await postgres.close();
       profile.remove();
     },
   };
+}
+
+/** A port that nobody listens on. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
 }
 
 function processesOf(folder: string): boolean {

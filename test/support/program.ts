@@ -9,6 +9,8 @@ export interface ProgramOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** `test`: the pair of test units; `product`: the real table. */
   readonly main?: 'test' | 'product';
+  /** Any free one unless stated. */
+  readonly port?: number;
   /** Further words of the command line. */
   readonly words?: readonly string[];
 }
@@ -23,7 +25,7 @@ export class Program {
   #stderr = '';
   #exit: { code: number | null; signal: NodeJS.Signals | null } | undefined;
 
-  constructor({ role, data, profile = 'local', env = {}, main = 'test', words: more = [] }: ProgramOptions) {
+  constructor({ role, data, profile = 'local', env = {}, main = 'test', port = 0, words: more = [] }: ProgramOptions) {
     const script = join(process.cwd(), '.build', main === 'test' ? 'test/program/main.js' : 'src/main.js');
     const words = [
       script,
@@ -35,7 +37,7 @@ export class Program {
       '--profile',
       profile,
       '--port',
-      '0',
+      String(port),
       '--json',
       ...more,
     ];

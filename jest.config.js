@@ -1,11 +1,18 @@
 /**
  * Jest runs the TypeScript sources as ES modules through swc: no build step between an edit and its test.
- * Three sets: `npm test` (everything that needs Node alone), `npm run test:real` (*.real.spec.ts: the same contract
- * suites on Kafka, S3 and Postgres servers whose endpoints the environment names) and `npm run test:faults`.
+ * Four sets: `npm test`, `npm run test:faults` (both need Node alone), `npm run test:real` (*.real.spec.ts: the same suites
+ * on Kafka, S3 and Postgres servers that the environment names) and `npm run test:data` (*.data.spec.ts: on a file of
+ * others' data that the environment names).
  */
+const ELSEWHERE = '\\.(real|data)\\.spec\\.ts$';
 const sets = {
-  own: { testMatch: ['<rootDir>/{src,test}/**/*.spec.ts'], testPathIgnorePatterns: ['\\.real\\.spec\\.ts$'] },
+  own: {
+    testMatch: ['<rootDir>/{src,test}/**/*.spec.ts'],
+    testPathIgnorePatterns: [ELSEWHERE, '<rootDir>/test/faults/'],
+  },
+  faults: { testMatch: ['<rootDir>/test/faults/**/*.spec.ts'], testPathIgnorePatterns: [ELSEWHERE] },
   real: { testMatch: ['<rootDir>/{src,test}/**/*.real.spec.ts'] },
+  data: { testMatch: ['<rootDir>/test/**/*.data.spec.ts'] },
 };
 
 export default {
@@ -17,5 +24,5 @@ export default {
   testTimeout: 60_000,
   // Most of a suite's time is waiting for servers that start, die and come back. More workers than this and they starve each other.
   maxWorkers: 2,
-  ...sets[process.env.PROBITY_TEST_SET === 'real' ? 'real' : 'own'],
+  ...sets[process.env.PROBITY_TEST_SET ?? 'own'],
 };

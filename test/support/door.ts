@@ -73,7 +73,7 @@ export class Door {
     throw new Error(`no process runs ${role}`);
   }
 
-  async upload(bytes: string, mediaType = 'text/csv'): Promise<Ref> {
+  async upload(bytes: string | Buffer<ArrayBuffer>, mediaType = 'text/csv'): Promise<Ref> {
     const { status, body, text } = await (await this.client('engine')).raw('/v1/engine/sources', bytes, mediaType);
     if (status >= 300) throw new Error(`upload: ${status} ${text}`);
     return (body as { ref: Ref }).ref;
@@ -252,7 +252,11 @@ function commandOf(pid: string): string {
 }
 
 /** Requests an imported run of a file in the layout of a preset. */
-export async function importedRun(door: Door, file: string, scenario: string): Promise<RunStatus> {
+export async function importedRun(
+  door: Door,
+  file: string | Buffer<ArrayBuffer>,
+  scenario: string,
+): Promise<RunStatus> {
   const source = await door.upload(file);
   const presets = (await (await door.client('engine')).get('/v1/engine/presets')).body;
   const { parameters } = presetNamed(presets, 'handbook');

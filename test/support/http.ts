@@ -23,7 +23,7 @@ export class Http {
 
   async raw(
     path: string,
-    body: string,
+    body: string | Buffer<ArrayBuffer>,
     type = 'application/json',
     headers: Readonly<Record<string, string>> = {},
   ): Promise<Answer> {
@@ -32,7 +32,7 @@ export class Http {
 
   async #send(
     path: string,
-    init: { method?: string; body?: string; headers: Record<string, string> },
+    init: { method?: string; body?: string | Buffer<ArrayBuffer>; headers: Record<string, string> },
   ): Promise<Answer> {
     const authorization: Record<string, string> = this.key === undefined ? {} : { authorization: `Bearer ${this.key}` };
     const response = await fetch(this.base + path, { ...init, headers: { ...init.headers, ...authorization } });

@@ -85,7 +85,7 @@ export class StreamDriver {
   ) {
     const { clock, telemetry, store, timings, random } = parts;
     this.#clock = clock;
-    this.#logger = telemetry.logger.with({ ...row.pins, stream_pass: row.pass });
+    this.#logger = telemetry.logger.with({ ...row.pins, pass_number: row.pass });
     this.#bell = new Bell(clock);
     this.#flights = new Flights({ ...parts, run_id: row.run_id, callMs: timings.callMs, bell: this.#bell });
     this.#pacer = new Pacer(clock, row.pace, row.sim_now_utc);

@@ -2,9 +2,9 @@ import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import type { RunFactsView } from '../src/modules/scenario-runner/scenario-runner.port.js';
-import { asTopicName } from '../src/rails/eb-ref.js';
 import { Door, importedRun } from '../test/support/door.js';
 import { handbookFile } from '../test/support/handbook-file.js';
+import { bareAppendRate } from './bare-append.js';
 
 /** The file that `PROBITY_BENCH_FILE` names, in the layout of the preset `handbook`; else 200,000 rows from a seed. */
 export function benchFile(): { readonly text: string; readonly name: string } {
@@ -24,6 +24,8 @@ export interface Passage {
   /** Highest resident memory of each process, by its roles. */
   readonly residentBytes: Readonly<Record<string, number>>;
   readonly setDigest: string;
+  /** Of the same records to the same bus without the door, after the door. */
+  readonly bareAppendPerSecond: number;
 }
 
 /** A file through the door of these processes: sealed, admitted, and once more as duplicates. */
@@ -43,6 +45,7 @@ export async function passage(flavour: 'embedded' | 'real', groups: readonly str
     });
     const reconciliation = await door.reconciled(run_id, 600_000);
     if (!reconciliation.reconciled) throw new Error('the run is not reconciled');
+    const bare = await bareAppendRate(door, 200_000);
     const streamedAgainMs = await timed(async () => {
       await door.stream(run_id, { again: true });
       await door.streamed(run_id, 900_000, 2);
@@ -52,28 +55,25 @@ export async function passage(flavour: 'embedded' | 'real', groups: readonly str
       sealedMs,
       streamedMs,
       streamedAgainMs,
-      residentBytes: Object.fromEntries(groups.map((roles) => [roles, peakResidentOf(door.program(roles).pid)])),
+      residentBytes: Object.fromEntries(groups.map((roles) => [roles, door.peakResidentBytes(roles)])),
       setDigest: reconciliation.set_digest ?? '',
+      bareAppendPerSecond: bare.perSecond,
     };
   } finally {
     await door.close();
   }
 }
 
-/** VmHWM of /proc: the most that the process ever held in memory, in bytes. */
-function peakResidentOf(pid: number): number {
-  const [, kib] = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
-  return Number(kib) * 1024;
-}
-
 export function noteOf(name: string, one: Passage): string {
-  const rate = (ms: number): string => Math.round((one.rows / ms) * 1_000).toLocaleString('en-US');
+  const perSecond = (count: number): string => Math.round(count).toLocaleString('en-US');
+  const rate = (ms: number): string => perSecond((one.rows / ms) * 1_000);
+  const share = (((one.rows / one.streamedMs) * 1_000) / one.bareAppendPerSecond).toFixed(2);
   const memory = Object.entries(one.residentBytes)
     .map(([roles, bytes]) => `${roles} ${Math.round(bytes / 2 ** 20)} MiB`)
     .join(', ');
   return (
     `- ${name}: ${one.rows.toLocaleString('en-US')} rows; sealed in ${(one.sealedMs / 1_000).toFixed(1)} s (${rate(one.sealedMs)} rows/s); ` +
-    `admitted ${rate(one.streamedMs)}/s; as duplicates ${rate(one.streamedAgainMs)}/s; peak memory ${memory}`
+    `admitted ${rate(one.streamedMs)}/s, ${share} of a bare append of the same records (${perSecond(one.bareAppendPerSecond)}/s); as duplicates ${rate(one.streamedAgainMs)}/s; peak memory ${memory}`
   );
 }
 
@@ -82,8 +82,6 @@ async function timed(work: () => Promise<unknown>): Promise<number> {
   await work();
   return performance.now() - startMs;
 }
-
-export const TRAFFIC = asTopicName('fp.bus.traffic.v1');
 
 /** For plain transactions of a load: an id, and a body of about 300 bytes. */
 export function plainTransaction(id: string, n: number): object {

@@ -131,9 +131,13 @@ export function renderReport({ bench, conditions, results }: BenchReport): strin
   const lines = [
     `${bench}: ${takenAt}, Node ${node} on ${platform}, ${cores} × ${cpu}, ${memoryGiB} GiB, load ${loadBefore.toFixed(1)} → ${loadAfter.toFixed(1)}`,
     ...notes,
-    '',
-    '| what | ours p50 | p99 | bare p50 | p99 | ratio of p50 | goal |',
-    '| --- | --- | --- | --- | --- | --- | --- |',
+    ...(results.length === 0
+      ? []
+      : [
+          '',
+          '| what | ours p50 | p99 | bare p50 | p99 | ratio of p50 | goal |',
+          '| --- | --- | --- | --- | --- | --- | --- |',
+        ]),
     ...results.map((result) => {
       if ('timing' in result)
         return `| ${result.name} | ${ms(result.timing.p50Ms)} | ${ms(result.timing.p99Ms)} | – | – | – | – |`;

@@ -66,6 +66,13 @@ export class Door {
     return program;
   }
 
+  /** The most that the process of these roles ever held in memory. */
+  peakResidentBytes(roles: string): number {
+    const status = readFileSync(`/proc/${this.program(roles).pid}/status`, 'utf8');
+    const [, kib] = /^VmHWM:\s+(\d+) kB$/m.exec(status) ?? [];
+    return Number(kib) * 1024;
+  }
+
   /** An operator's client of the process that runs the role. */
   async client(role: string): Promise<Http> {
     for (const [roles, program] of this.#programs)

@@ -72,7 +72,7 @@ async function killed(door: Door, victim: Victim): Promise<void> {
   }
   if (victim === 'database') {
     // Whoever runs on the embedded one starts it again; the external one has an operator.
-    if (door.embedded) process.kill(door.databasePid(), 'SIGKILL');
+    if (door.embedded) process.kill(await door.databasePid(), 'SIGKILL');
     else await server('PROBITY_TEST_POSTGRES_CONTROL');
     return;
   }

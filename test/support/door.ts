@@ -122,15 +122,15 @@ export class Door {
     return await this.#asked<Reconciliation>('ig', path, ({ state }) => state === 'DONE', limitMs);
   }
 
-  /** The embedded database's own process. */
-  databasePid(): number {
-    const pid = readdirSync('/proc').find((name) => {
-      if (!/^\d+$/.test(name)) return false;
-      const command = commandOf(name);
-      return /postgres -D/.test(command) && command.includes(this.data);
-    });
-    if (pid === undefined) throw new Error('no database runs on this folder');
-    return Number(pid);
+  /** The embedded database's own process; where it was killed just now, the one that the next program starts. */
+  async databasePid(): Promise<number> {
+    const find = (): string | undefined =>
+      readdirSync('/proc').find((name) => {
+        if (!/^\d+$/.test(name)) return false;
+        const command = commandOf(name);
+        return /postgres -D/.test(command) && command.includes(this.data);
+      });
+    return Number(await eventually(find, Boolean, 30_000));
   }
 
   async close(): Promise<void> {

@@ -1,4 +1,4 @@
-import { type EventId } from '../envelope.schema.js';
+import { type EventId, type EventType } from '../envelope.schema.js';
 import { type Offset } from '../eb-ref.js';
 import { type EpochMicros } from '../time.js';
 import type { FieldName } from './definition.schema.js';
@@ -8,7 +8,7 @@ import type { FeatureSetPlan } from './plan.js';
 /** An admitted event as features see it. `partition` and `offset` are of the traffic topic. */
 export interface FeatureEvent {
   readonly eventId: EventId;
-  readonly eventType: string;
+  readonly eventType: EventType;
   readonly ts: EpochMicros;
   readonly partition: number;
   readonly offset: Offset;

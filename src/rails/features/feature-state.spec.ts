@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { asOffset } from '../eb-ref.js';
-import type { EventId } from '../envelope.schema.js';
+import type { EventId, EventType } from '../envelope.schema.js';
 import type { EpochMicros } from '../time.js';
 import { type FeatureDefinitions, FeatureDefinitionsSchema } from './definition.schema.js';
 import type { FeatureValue } from './evaluate.js';
@@ -85,7 +85,7 @@ const pick = <Value>(...values: Value[]) => fc.constantFrom(...values);
 /** Few keys and half seconds, so that keys meet and times tie; now and then hours apart, so that sweeping has work. */
 const anEvent = (stepsMax: number): fc.Arbitrary<Omit<FeatureEvent, 'eventId' | 'offset' | 'partition'>> =>
   fc.record({
-    eventType: fc.constant('transaction'),
+    eventType: fc.constant('transaction' as EventType),
     ts: fc.integer({ min: 0, max: stepsMax }).map((step) => (START + step * 500_000) as EpochMicros),
     payload: fc.record(
       {
@@ -330,7 +330,7 @@ describe('feature state', () => {
     const state = new FeatureState(plan);
     const event = (n: number): FeatureEvent => ({
       eventId: `e${n}` as EventId,
-      eventType: 'transaction',
+      eventType: 'transaction' as EventType,
       ts: (START + n * 60e6) as EpochMicros,
       partition: 0,
       offset: asOffset(n),
@@ -389,7 +389,7 @@ describe('feature state', () => {
     const state = new FeatureState(plan);
     const trigger = {
       eventId: 'e' as EventId,
-      eventType: 'transaction',
+      eventType: 'transaction' as EventType,
       ts: START as EpochMicros,
       partition: 0,
       offset: asOffset(0),

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { asOffset } from '../eb-ref.js';
-import type { EventId } from '../envelope.schema.js';
+import type { EventId, EventType } from '../envelope.schema.js';
 import { asUtcMicros, toEpochMicros } from '../time.js';
 import { validatorOf } from '../validator.js';
 import { FeatureDefinitionsSchema } from './definition.schema.js';
@@ -28,7 +28,7 @@ const plan = planOf(
 
 const at = (time: string, place: { latitude_e6: number; longitude_e6: number } | object, id = time): FeatureEvent => ({
   eventId: id as EventId,
-  eventType: 'transaction',
+  eventType: 'transaction' as EventType,
   ts: toEpochMicros(asUtcMicros(`2018-04-01T${time}.000000Z`)),
   partition: 0,
   offset: asOffset(0),

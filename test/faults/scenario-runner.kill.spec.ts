@@ -77,7 +77,7 @@ describe('a runner that is killed with SIGKILL', () => {
     return said;
   }
 
-  it('leaves runs that its successors finish: each READY once, under one message id', async () => {
+  const finishes = async (): Promise<void> => {
     const chance = random(20_261);
     const asked: string[] = [];
     for (let round = 0; round < ROUNDS; round += 1) {
@@ -107,7 +107,13 @@ describe('a runner that is killed with SIGKILL', () => {
     }
     await reader.stop();
     await objects.close();
-  });
+  };
+
+  it(
+    'leaves runs that its successors finish: each READY once, under one message id',
+    finishes,
+    FULL ? 900_000 : 60_000,
+  );
 
   /** One that is killed only after every run is through. */
   async function lastLife(keys: readonly string[]): Promise<void> {
@@ -128,7 +134,7 @@ describe('a runner that is killed with SIGKILL', () => {
       return keys.length - (rows[0]?.settled ?? 0);
     };
     try {
-      await eventually(open, (left) => left === 0, 60_000);
+      await eventually(open, (left) => left === 0, FULL ? 600_000 : 60_000);
     } finally {
       child.kill('SIGKILL');
     }

@@ -2,6 +2,11 @@ import { type TSchema } from '@sinclair/typebox';
 import { digestCanonical } from '../canonical-json.js';
 import { type Digest } from '../digest.js';
 import { type EventType, type SchemaVersion } from '../envelope.schema.js';
+import { ActionIntentSchema } from './action-intent.schema.js';
+import { ActionOutcomeSchema } from './action-outcome.schema.js';
+import { DecisionSchema } from './decision.schema.js';
+import { LabelSchema } from './label.schema.js';
+import { PostureSchema } from './posture.schema.js';
 import { ReadySchema } from './ready.schema.js';
 import { TransactionSchema } from './transaction.schema.js';
 
@@ -23,6 +28,11 @@ const payload = (eventType: string, version: string, title: string, schema: TSch
 /** Every payload that may stand in an envelope. A version that was published never changes; a change is a new version. */
 export const PAYLOADS: readonly PayloadSchema[] = [
   payload('transaction', 'v1', 'Transaction', TransactionSchema),
+  payload('decision', 'v1', 'Decision', DecisionSchema),
+  payload('action_intent', 'v1', 'Action intent', ActionIntentSchema),
+  payload('action_outcome', 'v1', 'Action outcome', ActionOutcomeSchema),
+  payload('label', 'v1', 'Label', LabelSchema),
+  payload('dl.posture', 'v1', 'Posture', PostureSchema),
   payload('sr.ready', 'v1', 'Run is ready', ReadySchema),
 ];
 

@@ -1,0 +1,62 @@
+import { type Static, Type } from '@sinclair/typebox';
+import { OffsetSchema, PartitionSchema } from '../../rails/eb-ref.js';
+import { EventIdSchema, EventTypeSchema } from '../../rails/envelope.schema.js';
+import { FeatureSnapshotSchema } from '../../rails/features/snapshot.js';
+import type { JsonObject } from '../../rails/canonical-json.js';
+import { RunPinsSchema } from '../../rails/pins.js';
+import { closed, type Sealed } from '../../rails/schema.js';
+import { UtcMicrosSchema } from '../../rails/time.js';
+import type { CallContext } from '../../substrate/rpc/rpc.port.js';
+import { defineContract } from '../../substrate/rpc/rpc-contract.js';
+
+export const SNAPSHOTS_MAX = 1_000;
+
+/** An admitted event of which somebody wants to know what was known before it. */
+export const SnapshotTriggerSchema = closed({
+  event_id: EventIdSchema,
+  event_type: EventTypeSchema,
+  ts_utc: UtcMicrosSchema,
+  /** Where it stands on the traffic topic: the answer has applied everything before it on its own partition. */
+  partition: PartitionSchema,
+  offset: OffsetSchema,
+  payload: Type.Unsafe<JsonObject>({ type: 'object' }),
+});
+
+export const SnapshotsRequest = closed({
+  pins: RunPinsSchema,
+  triggers: Type.Array(SnapshotTriggerSchema, { minItems: 1, maxItems: SNAPSHOTS_MAX }),
+  /** Groups by name; no others are evaluated. An unknown name is refused. */
+  groups: Type.Array(Type.String({ pattern: '^[a-z][a-z0-9_-]{0,63}$' }), { maxItems: 64, uniqueItems: true }),
+  /** How long to wait at the most until everything before the triggers has been applied. */
+  wait_ms: Type.Integer({ minimum: 0, maximum: 30_000 }),
+});
+
+export const SnapshotResultSchema = Type.Union([
+  closed({ status: Type.Literal('SERVED'), snapshot: FeatureSnapshotSchema }),
+  /** What stands before the trigger on its own partition was not applied within the wait. */
+  closed({ status: Type.Literal('STALE'), detail: Type.String({ maxLength: 300 }) }),
+  /** No answer would be right: the run's state is damaged or the definitions are not available. */
+  closed({ status: Type.Literal('UNAVAILABLE'), detail: Type.String({ maxLength: 300 }) }),
+]);
+export type SnapshotResult = Sealed<typeof SnapshotResultSchema>;
+
+/** One result per trigger, in their order; all that are served stand on one basis. */
+export const SnapshotsResponse = closed({ results: Type.Array(SnapshotResultSchema) });
+
+export abstract class FeaturePlanePort {
+  /** @throws OFP_GROUP_UNKNOWN; RPC_ codes when it cannot be reached or the deadline ends first */
+  abstract snapshots(
+    request: Static<typeof SnapshotsRequest>,
+    context: CallContext,
+  ): Promise<Static<typeof SnapshotsResponse>>;
+}
+
+export const FEATURE_PLANE_CONTRACT = defineContract('ofp', {
+  snapshots: {
+    request: SnapshotsRequest,
+    response: SnapshotsResponse,
+    idempotent: true,
+    permission: 'rpc.call:ofp',
+    summary: 'What was known before these events, at one basis',
+  },
+});

@@ -1,6 +1,11 @@
 import { DATA_ENGINE_CONTRACT, DataEnginePort } from '../modules/data-engine/data-engine.port.js';
 import { DataEngineModule } from '../modules/data-engine/data-engine.module.js';
 import { DataEngineService } from '../modules/data-engine/data-engine.service.js';
+import { FeaturePositions } from '../modules/feature-plane/feature-plane.consumer.js';
+import { FeaturePlaneModule } from '../modules/feature-plane/feature-plane.module.js';
+import { FEATURES_POLICY } from '../modules/feature-plane/feature-plane.policy.js';
+import { FEATURE_PLANE_CONTRACT, FeaturePlanePort } from '../modules/feature-plane/feature-plane.port.js';
+import { FeaturePlaneService } from '../modules/feature-plane/feature-plane.service.js';
 import { IngestionGateModule } from '../modules/ingestion-gate/ingestion-gate.module.js';
 import { ADMISSION_POLICY } from '../modules/ingestion-gate/ingestion-gate.policy.js';
 import { INGESTION_GATE_CONTRACT, IngestionGatePort } from '../modules/ingestion-gate/ingestion-gate.port.js';
@@ -30,7 +35,7 @@ const MIB = 1024 * 1024;
 export const UNITS: UnitTable = defineUnits(
   {
     'fp.bus.traffic.v1': { why: 'Admitted events; the Ingestion Gate alone appends', recordBytesMax: MIB },
-    'fp.bus.control.v1': { why: 'Control facts: a run is ready', recordBytesMax: MIB },
+    'fp.bus.control.v1': { why: 'Control facts: a run is ready, an event was fraud', recordBytesMax: MIB },
     'fp.bus.audit.v1': { why: 'Pointers to receipts; droppable notifications', recordBytesMax: MIB },
   },
   {
@@ -95,6 +100,26 @@ export const UNITS: UnitTable = defineUnits(
       prefixes: [],
       policies: [STREAM_POLICY],
       instances: 'many',
+    },
+    ofp: {
+      unit: 'feature-plane',
+      kind: 'projector',
+      why: 'Knows what was known before an event: exact windows over traffic and labels, at a basis.',
+      module: FeaturePlaneModule,
+      port: { token: FeaturePlanePort, service: FeaturePlaneService, contract: FEATURE_PLANE_CONTRACT },
+      calls: [],
+      consumes: {
+        group: 'ofp',
+        topics: ['fp.bus.traffic.v1', 'fp.bus.control.v1'],
+        positions: FeaturePositions,
+        startWhenUnknown: 'low-water',
+        batchRecordsMax: 1_000,
+      },
+      produces: [],
+      schema: 'ofp',
+      prefixes: [],
+      policies: [FEATURES_POLICY],
+      instances: 'one',
     },
     edge: {
       unit: 'producer-edges',

@@ -3,6 +3,7 @@ import { CONFIG_ERRORS } from './config.errors.js';
 import { DATABASE_ERRORS } from './database.errors.js';
 import { EDGE_ERRORS } from './edge.errors.js';
 import { ENGINE_ERRORS } from './engine.errors.js';
+import { FEATURE_ERRORS } from './features.errors.js';
 import { INGESTION_ERRORS } from './ingestion.errors.js';
 import { RUN_ERRORS } from './runs.errors.js';
 import { STREAM_ERRORS } from './stream.errors.js';
@@ -28,6 +29,7 @@ export const ERROR_FAMILIES: readonly { readonly title: string; readonly errors:
   { title: 'Data Engine', errors: ENGINE_ERRORS },
   { title: 'Scenario Runner', errors: RUN_ERRORS },
   { title: 'World Stream Producer', errors: STREAM_ERRORS },
+  { title: 'Feature Plane', errors: FEATURE_ERRORS },
 ];
 
 /** Every code of the platform. A family stands here and above; registry.spec.ts finds one that is missing in either. */
@@ -42,6 +44,7 @@ export const ERRORS = {
   ...RPC_ERRORS,
   ...EDGE_ERRORS,
   ...ENGINE_ERRORS,
+  ...FEATURE_ERRORS,
   ...INGESTION_ERRORS,
   ...RUN_ERRORS,
   ...STREAM_ERRORS,

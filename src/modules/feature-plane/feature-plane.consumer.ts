@@ -1,0 +1,30 @@
+import { Controller, Injectable } from '@nestjs/common';
+import type { Position, PositionStore, RecordBatch, TopicPartition } from '../../substrate/bus/bus.port.js';
+import { BusHandler } from '../../substrate/bus/bus.server.js';
+import { CONTROL, FeatureEngine, TRAFFIC } from './feature-plane.engine.js';
+
+/** Where the memory stands, which is where it wants to go on; after a start that is where the checkpoint stands (law R5). */
+@Injectable()
+export class FeaturePositions implements PositionStore {
+  constructor(private readonly engine: FeatureEngine) {}
+
+  positions(partitions: readonly TopicPartition[]): Promise<readonly Position[]> {
+    return Promise.resolve(this.engine.positions(partitions));
+  }
+}
+
+/** Traffic and labels into the feature state. */
+@Controller()
+export class FeaturePlaneConsumer {
+  constructor(private readonly engine: FeatureEngine) {}
+
+  @BusHandler('ofp', TRAFFIC)
+  async traffic(batch: RecordBatch): Promise<void> {
+    await this.engine.take(batch);
+  }
+
+  @BusHandler('ofp', CONTROL)
+  async control(batch: RecordBatch): Promise<void> {
+    await this.engine.take(batch);
+  }
+}

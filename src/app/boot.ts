@@ -14,6 +14,9 @@ import type { AccessPolicy } from '../substrate/identity/access-policy.schema.js
 import { PolicyAccess } from '../substrate/identity/access.js';
 import { PolicyAuthenticator } from '../substrate/identity/policy.authenticator.js';
 import { StaticPolicies } from '../substrate/policy/policy.port.js';
+import type { MetricsSource } from '../substrate/telemetry/metrics-source.port.js';
+import { PrometheusMetricsSource } from '../substrate/telemetry/prometheus.metrics-source.js';
+import { ScrapingMetricsSource } from '../substrate/telemetry/scraping.metrics-source.js';
 import { About } from '../substrate/about.js';
 import { installBodies } from '../substrate/http/bodies.js';
 import { composeApp, type Parts } from './compose.js';
@@ -115,10 +118,12 @@ async function start(options: BootOptions, undo: Undo): Promise<Running> {
     { name: 'bus', check: () => bus.health() },
     { name: 'objects', check: () => objects.health() },
   ]);
+  const peers = new Peers(folder.peers);
   const parts: Parts = {
     clock,
     telemetry,
     metrics: { render: () => otel.metricsText() },
+    metricsSource: metricsSourceOf(profile, roles, peers, clock, () => otel.metricsText()),
     database,
     bus,
     objects,
@@ -130,7 +135,6 @@ async function start(options: BootOptions, undo: Undo): Promise<Running> {
     readiness,
   };
 
-  const peers = new Peers(folder.peers);
   const remote = {
     addressOf: (role: string): string | undefined => {
       const named = wiring.rpc.endpoints[role];
@@ -167,6 +171,33 @@ async function start(options: BootOptions, undo: Undo): Promise<Running> {
       return stopping;
     },
   };
+}
+
+/** Where the metrics of all processes are read: from a Prometheus server where the wiring names one, else from each process itself. */
+function metricsSourceOf(
+  { wiring, settings }: Profile,
+  roles: readonly string[],
+  peers: Peers,
+  clock: Clock,
+  own: () => Promise<string>,
+): MetricsSource {
+  const { prometheus } = wiring.telemetry;
+  if (prometheus !== undefined)
+    return new PrometheusMetricsSource({ clock, url: settings.text(prometheus.url), selector: prometheus.selector });
+  const here = new Set(roles);
+  return new ScrapingMetricsSource({
+    clock,
+    own,
+    ownName: roles.join('+'),
+    others: () => {
+      const found = new Map<string, string>();
+      for (const { pid, url, roles: theirs } of peers.living())
+        if (pid !== process.pid) found.set(url, theirs.join('+'));
+      for (const [role, endpoint] of Object.entries(wiring.rpc.endpoints))
+        if (!here.has(role)) found.set(settings.text(endpoint), role);
+      return [...found].map(([url, name]) => ({ process: name, url }));
+    },
+  });
 }
 
 function accessPolicyOf(profile: Profile): AccessPolicy {

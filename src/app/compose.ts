@@ -13,6 +13,7 @@ import { httpRpc } from '../substrate/rpc/http.rpc.js';
 import { inProcessRpc } from '../substrate/rpc/in-process.rpc.js';
 import { rpcControllerFor } from '../substrate/rpc/rpc.controller.js';
 import { RpcHost } from '../substrate/rpc/rpc-host.js';
+import { MetricsSource } from '../substrate/telemetry/metrics-source.port.js';
 import { Telemetry } from '../substrate/telemetry/telemetry.port.js';
 import { principalOf, RequirePermission } from '../substrate/http/principal.js';
 import { AuthGuard } from './http/auth.guard.js';
@@ -30,6 +31,8 @@ export interface Parts {
   readonly clock: Clock;
   readonly telemetry: Telemetry;
   readonly metrics: MetricsText;
+  /** The metrics of all processes, for whoever judges by them. */
+  readonly metricsSource: MetricsSource;
   readonly database: DatabaseServer;
   readonly bus: Bus;
   readonly objects: Objects;
@@ -87,6 +90,7 @@ function platformModule(parts: Parts): DynamicModule {
     { provide: Clock, useValue: parts.clock },
     { provide: Telemetry, useValue: parts.telemetry },
     { provide: MetricsText, useValue: parts.metrics },
+    { provide: MetricsSource, useValue: parts.metricsSource },
     { provide: Authenticator, useValue: parts.authenticator },
     { provide: Access, useValue: parts.access },
     { provide: Policies, useValue: parts.policies },

@@ -4,7 +4,7 @@ import { type TSchema, Type } from '@sinclair/typebox';
 import { ProbityError } from '../rails/errors/probity-error.js';
 import type { JsonValue } from '../rails/canonical-json.js';
 import { type PolicyRev, PolicyRevSchema, type SealedPolicy, verifyPolicy } from '../rails/policy-rev.js';
-import type { PolicyKind } from '../substrate/policy/policy.port.js';
+import type { PolicyFault, PolicyKind } from '../substrate/policy/policy.port.js';
 import { AccessPolicy, checkAccessPolicy } from '../substrate/identity/access-policy.schema.js';
 import { type ConfigFault, YamlFile } from './yaml-file.js';
 
@@ -34,6 +34,7 @@ export function readPolicies(profileFolder: string, kinds: readonly PolicyKind[]
     : [];
   const policies = new Map<string, PolicyArtifact>();
   const faults: ConfigFault[] = [];
+  const files = new Map<string, YamlFile>();
   for (const name of names) {
     const file = YamlFile.read(join(folder, name));
     const found = policyFaults(file, kinds, policies);
@@ -41,6 +42,7 @@ export function readPolicies(profileFolder: string, kinds: readonly PolicyKind[]
     if (found.length > 0) continue;
     const artifact = artifactOf(file);
     policies.set(artifact.policy_rev.policy_id, artifact);
+    files.set(artifact.policy_rev.policy_id, file);
   }
   if (faults.length === 0) {
     for (const { policy_id } of kinds) {
@@ -53,6 +55,7 @@ export function readPolicies(profileFolder: string, kinds: readonly PolicyKind[]
       });
     }
   }
+  if (faults.length === 0) faults.push(...faultsAmong(files, kinds, policies));
   return { policies, faults };
 }
 
@@ -86,16 +89,32 @@ function policyFaults(
   const changed = digestFault(file);
   if (changed !== undefined) return [changed];
   const { body } = artifactOf(file);
-  return (kind.check?.(body as never) ?? []).map(({ pointer, sentence }) => {
-    const path = [
-      'body',
-      ...pointer
-        .split('/')
-        .slice(1)
-        .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~')),
-    ];
-    return file.fault('CONFIG_INVALID', path, `"${path.join('.')}": ${sentence}`);
+  return (kind.check?.(body as never) ?? []).map((fault) => faultIn(file, fault));
+}
+
+/** What is wrong with policies beside each other; each of them is sound by itself. */
+function faultsAmong(
+  files: ReadonlyMap<string, YamlFile>,
+  kinds: readonly PolicyKind[],
+  policies: ReadonlyMap<string, PolicyArtifact>,
+): readonly ConfigFault[] {
+  const bodyOf = (policyId: string): unknown => policies.get(policyId)?.body;
+  return kinds.flatMap(({ policy_id, checkAmong }) => {
+    const file = files.get(policy_id);
+    if (checkAmong === undefined || file === undefined) return [];
+    return checkAmong(bodyOf(policy_id) as never, bodyOf).map((fault) => faultIn(file, fault));
   });
+}
+
+function faultIn(file: YamlFile, { pointer, sentence }: PolicyFault): ConfigFault {
+  const path = [
+    'body',
+    ...pointer
+      .split('/')
+      .slice(1)
+      .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~')),
+  ];
+  return file.fault('CONFIG_INVALID', path, `"${path.join('.')}": ${sentence}`);
 }
 
 /** A file whose content is no longer what its digest names would be cited in receipts as something that it is not. */

@@ -1,17 +1,29 @@
 import { DATA_ENGINE_CONTRACT, DataEnginePort } from '../modules/data-engine/data-engine.port.js';
 import { DataEngineModule } from '../modules/data-engine/data-engine.module.js';
 import { DataEngineService } from '../modules/data-engine/data-engine.service.js';
+import { BATCH_RECORDS_MAX, DecisionPositions } from '../modules/decision-fabric/decision-fabric.consumer.js';
+import { DecisionFabricModule } from '../modules/decision-fabric/decision-fabric.module.js';
+import { BUNDLES_POLICY, DECISION_POLICY, RULES_POLICY } from '../modules/decision-fabric/decision-fabric.policy.js';
+import { DegradeLadderModule } from '../modules/degrade-ladder/degrade-ladder.module.js';
+import { LADDER_POLICY } from '../modules/degrade-ladder/degrade-ladder.policy.js';
+import { DEGRADE_LADDER_CONTRACT, DegradeLadderPort } from '../modules/degrade-ladder/degrade-ladder.port.js';
+import { DegradeLadderService } from '../modules/degrade-ladder/degrade-ladder.service.js';
 import { FeaturePositions } from '../modules/feature-plane/feature-plane.consumer.js';
 import { FeaturePlaneModule } from '../modules/feature-plane/feature-plane.module.js';
-import { FEATURES_POLICY } from '../modules/feature-plane/feature-plane.policy.js';
-import { FEATURE_PLANE_CONTRACT, FeaturePlanePort } from '../modules/feature-plane/feature-plane.port.js';
+import {
+  FEATURE_PLANE_CONTRACT,
+  FEATURES_POLICY,
+  FeaturePlanePort,
+} from '../modules/feature-plane/feature-plane.port.js';
 import { FeaturePlaneService } from '../modules/feature-plane/feature-plane.service.js';
 import { IngestionGateModule } from '../modules/ingestion-gate/ingestion-gate.module.js';
 import { ADMISSION_POLICY } from '../modules/ingestion-gate/ingestion-gate.policy.js';
 import { INGESTION_GATE_CONTRACT, IngestionGatePort } from '../modules/ingestion-gate/ingestion-gate.port.js';
 import { IngestionGateService } from '../modules/ingestion-gate/ingestion-gate.service.js';
+import { ProducerEdgesGateway } from '../modules/producer-edges/producer-edges.gateway.js';
 import { ProducerEdgesModule } from '../modules/producer-edges/producer-edges.module.js';
 import { EDGES_POLICY } from '../modules/producer-edges/producer-edges.policy.js';
+import { PRODUCER_EDGES_CONTRACT, ProducerEdgesPort } from '../modules/producer-edges/producer-edges.port.js';
 import { ScenarioRunnerModule } from '../modules/scenario-runner/scenario-runner.module.js';
 import { RUN_GATES_POLICY } from '../modules/scenario-runner/scenario-runner.policy.js';
 import { SCENARIO_RUNNER_CONTRACT, ScenarioRunnerPort } from '../modules/scenario-runner/scenario-runner.port.js';
@@ -121,11 +133,44 @@ export const UNITS: UnitTable = defineUnits(
       policies: [FEATURES_POLICY],
       instances: 'one',
     },
+    dl: {
+      unit: 'degrade-ladder',
+      kind: 'service',
+      why: 'Says how much decisions may lean on now, from what the units measure of themselves.',
+      module: DegradeLadderModule,
+      port: { token: DegradeLadderPort, service: DegradeLadderService, contract: DEGRADE_LADDER_CONTRACT },
+      calls: [],
+      produces: ['fp.bus.control.v1'],
+      schema: 'dl',
+      prefixes: [],
+      policies: [LADDER_POLICY],
+      instances: 'many',
+    },
+    df: {
+      unit: 'decision-fabric',
+      kind: 'service',
+      why: 'Turns each admitted payment into one decision, explainable, and the same when it is made again.',
+      module: DecisionFabricModule,
+      calls: ['ig', 'ofp', 'dl', 'edge'],
+      consumes: {
+        group: 'df',
+        topics: ['fp.bus.traffic.v1'],
+        positions: DecisionPositions,
+        startWhenUnknown: 'low-water',
+        batchRecordsMax: BATCH_RECORDS_MAX,
+      },
+      produces: [],
+      schema: 'df',
+      prefixes: [],
+      policies: [DECISION_POLICY, RULES_POLICY, BUNDLES_POLICY, FEATURES_POLICY],
+      instances: 'many',
+    },
     edge: {
       unit: 'producer-edges',
       kind: 'service',
       why: 'Takes plain transactions, CloudEvents and topics of others, and submits them as named producers.',
       module: ProducerEdgesModule,
+      port: { token: ProducerEdgesPort, service: ProducerEdgesGateway, contract: PRODUCER_EDGES_CONTRACT },
       calls: ['ig'],
       produces: [],
       schema: 'edge',

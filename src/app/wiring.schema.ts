@@ -162,6 +162,10 @@ export const Wiring = Type.Object(
         ]),
         otlp_endpoint: Type.Optional(Setting),
         otlp_headers: Type.Optional(SecretRef),
+        /** A server that scrapes all processes; without one they are asked themselves. */
+        prometheus: Type.Optional(
+          Type.Object({ url: Setting, selector: Type.String({ minLength: 1 }) }, { additionalProperties: false }),
+        ),
         /** Share of new traces that are recorded, 0 to 1; propagation is not affected. */
         sampling_ratio: Type.Number({ minimum: 0, maximum: 1 }),
       },

@@ -35,7 +35,14 @@ const isPackage = (found: Import, ...names: readonly string[]): boolean =>
   names.some((name) => found.specifier === name || found.specifier.startsWith(`${name}/`));
 
 /** Libraries that compute and do nothing else; whatever the rails import from outside stands here. */
-const PURE_PACKAGES = ['canonicalize', '@sinclair/typebox', 'ajv', 'ajv-formats', 'node:crypto'];
+const PURE_PACKAGES = [
+  'canonicalize',
+  '@marcbachmann/cel-js',
+  '@sinclair/typebox',
+  'ajv',
+  'ajv-formats',
+  'node:crypto',
+];
 
 /** In the same folder, or in one above it within the same unit or substrate: what its own unit is made of. */
 const isBesideOrAbove = (target: string, path: string): boolean =>

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 import { FeatureEngine } from '../../src/modules/feature-plane/feature-plane.engine.js';
-import { FEATURES_POLICY } from '../../src/modules/feature-plane/feature-plane.policy.js';
+import { FEATURES_POLICY } from '../../src/modules/feature-plane/feature-plane.port.js';
 import { FeaturePlaneService } from '../../src/modules/feature-plane/feature-plane.service.js';
 import { FeaturePlaneStore } from '../../src/modules/feature-plane/feature-plane.store.js';
 import type { Offset, TopicName } from '../../src/rails/eb-ref.js';

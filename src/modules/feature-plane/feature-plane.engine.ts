@@ -23,7 +23,7 @@ import type { BusRecord, Position, RecordBatch, TopicPartition } from '../../sub
 import { Clock } from '../../substrate/clock/clock.port.js';
 import { Policies } from '../../substrate/policy/policy.port.js';
 import { Telemetry } from '../../substrate/telemetry/telemetry.port.js';
-import { FEATURES_POLICY } from './feature-plane.policy.js';
+import { FEATURES_POLICY } from './feature-plane.port.js';
 import { FeatureRuns, type FeatureRun } from './feature-runs.js';
 import { FeatureSignals } from './feature-plane.signals.js';
 import { FeaturePlaneStore, type InvalidRecord, type StoredSegment } from './feature-plane.store.js';

@@ -1,13 +1,26 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { OffsetSchema, PartitionSchema } from '../../rails/eb-ref.js';
 import { EventIdSchema, EventTypeSchema } from '../../rails/envelope.schema.js';
+import { type FeatureDefinitions, FeatureDefinitionsSchema } from '../../rails/features/definition.schema.js';
+import { definitionFaults } from '../../rails/features/plan.js';
 import { FeatureSnapshotSchema } from '../../rails/features/snapshot.js';
 import type { JsonObject } from '../../rails/canonical-json.js';
 import { RunPinsSchema } from '../../rails/pins.js';
 import { closed, type Sealed } from '../../rails/schema.js';
 import { UtcMicrosSchema } from '../../rails/time.js';
+import type { PolicyKind } from '../../substrate/policy/policy.port.js';
 import type { CallContext } from '../../substrate/rpc/rpc.port.js';
 import { defineContract } from '../../substrate/rpc/rpc-contract.js';
+
+/**
+ * The definitions of all features (law R12): what is served, what datasets hold and what is re-executed come from this artifact. Whoever uses
+ * snapshots may read it.
+ */
+export const FEATURES_POLICY: PolicyKind<typeof FeatureDefinitionsSchema> = {
+  policy_id: 'ofp.features',
+  schema: FeatureDefinitionsSchema,
+  check: (body: FeatureDefinitions) => definitionFaults(body),
+};
 
 export const SNAPSHOTS_MAX = 1_000;
 

@@ -1,6 +1,7 @@
 import { BUS_ERRORS } from './bus.errors.js';
 import { CONFIG_ERRORS } from './config.errors.js';
 import { DATABASE_ERRORS } from './database.errors.js';
+import { DECISION_ERRORS } from './decision.errors.js';
 import { EDGE_ERRORS } from './edge.errors.js';
 import { ENGINE_ERRORS } from './engine.errors.js';
 import { FEATURE_ERRORS } from './features.errors.js';
@@ -11,6 +12,7 @@ import type { ErrorFamily, ErrorSpec } from './error.js';
 import { HTTP_ERRORS } from './http.errors.js';
 import { IDENTITY_ERRORS } from './identity.errors.js';
 import { OBJECTS_ERRORS } from './objects.errors.js';
+import { POSTURE_ERRORS } from './posture.errors.js';
 import { RAILS_ERRORS } from './rails.errors.js';
 import { RPC_ERRORS } from './rpc.errors.js';
 
@@ -30,6 +32,8 @@ export const ERROR_FAMILIES: readonly { readonly title: string; readonly errors:
   { title: 'Scenario Runner', errors: RUN_ERRORS },
   { title: 'World Stream Producer', errors: STREAM_ERRORS },
   { title: 'Feature Plane', errors: FEATURE_ERRORS },
+  { title: 'Degrade Ladder', errors: POSTURE_ERRORS },
+  { title: 'Decision Fabric', errors: DECISION_ERRORS },
 ];
 
 /** Every code of the platform. A family stands here and above; registry.spec.ts finds one that is missing in either. */
@@ -42,10 +46,12 @@ export const ERRORS = {
   ...OBJECTS_ERRORS,
   ...RAILS_ERRORS,
   ...RPC_ERRORS,
+  ...DECISION_ERRORS,
   ...EDGE_ERRORS,
   ...ENGINE_ERRORS,
   ...FEATURE_ERRORS,
   ...INGESTION_ERRORS,
+  ...POSTURE_ERRORS,
   ...RUN_ERRORS,
   ...STREAM_ERRORS,
 } as const satisfies Readonly<Record<string, ErrorSpec>>;

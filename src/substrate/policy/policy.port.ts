@@ -8,7 +8,19 @@ export interface PolicyKind<Schema extends TSchema = TSchema> {
   /** The schema of its body. */
   readonly schema: Schema;
   /** Faults that a schema cannot see, each with its place as a JSON Pointer into the body. */
-  readonly check?: (body: never) => readonly { readonly pointer: string; readonly sentence: string }[];
+  readonly check?: (body: never) => readonly PolicyFault[];
+  /**
+   * Faults that only show beside other policies: a rule that reads a feature which nobody defines. Asked once all are sound by
+   * themselves; `bodyOf` gives the body of another policy by its id.
+   */
+  readonly checkAmong?: (body: never, bodyOf: (policyId: string) => unknown) => readonly PolicyFault[];
+}
+
+/** What is wrong with a policy, and where. */
+export interface PolicyFault {
+  /** JSON Pointer into the body. */
+  readonly pointer: string;
+  readonly sentence: string;
 }
 
 /** A policy whose body has been checked against its kind. */

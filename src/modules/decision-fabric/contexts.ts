@@ -1,0 +1,132 @@
+import { type Context } from '@opentelemetry/api';
+import type { DecisionPlan } from '../../rails/decision/engine.js';
+import type { DecisionTrigger, FeaturesUse, PostureUse } from '../../rails/decision/inputs.js';
+import type { DecisionPolicy } from '../../rails/decision/policy.schema.js';
+import { postureUse } from '../../rails/decision/posture-freshness.js';
+import { isProbityError } from '../../rails/errors/probity-error.js';
+import type { Clock } from '../../substrate/clock/clock.port.js';
+import { outgoing } from '../../substrate/rpc/outgoing.js';
+import type { Telemetry } from '../../substrate/telemetry/telemetry.port.js';
+import { type DegradeLadderPort, GLOBAL_SCOPE } from '../degrade-ladder/degrade-ladder.port.js';
+import { type FeaturePlanePort, type SnapshotResult, SNAPSHOTS_MAX } from '../feature-plane/feature-plane.port.js';
+
+/** What a call may take beyond the wait that it was given: transport, and the answer's own work. */
+const CALL_SLACK_MS = 500;
+
+export interface ContextPorts {
+  readonly ladder: DegradeLadderPort;
+  readonly features: FeaturePlanePort;
+  readonly clock: Clock;
+  readonly telemetry: Telemetry;
+}
+
+/** How much may be leant on. Whoever does not answer in time, or answers nonsense, has said nothing: the most restrictive holds. */
+export async function postureNow(
+  { ladder, clock, telemetry }: ContextPorts,
+  { waits, posture_age_max_ms }: DecisionPolicy,
+  trace: Context,
+): Promise<PostureUse> {
+  try {
+    const call = outgoing(clock, waits.posture_ms, { trace });
+    const { posture } = await ladder.posture({ scope_key: GLOBAL_SCOPE }, call);
+    return postureUse(posture, clock.nowMs(), posture_age_max_ms);
+  } catch (error) {
+    telemetry.logger.warn('df_posture_unavailable', { code: codeOf(error), trace });
+    return { status: 'UNAVAILABLE' };
+  }
+}
+
+/**
+ * What was known before each trigger, within the mask: with nothing to ask for, nobody is called (law R8). Triggers of one call are of one
+ * run; a run's triggers go in as few calls as it takes.
+ */
+export async function featuresOf(
+  ports: ContextPorts,
+  triggers: readonly DecisionTrigger[],
+  plan: DecisionPlan,
+  { waits }: DecisionPolicy,
+  trace: Context,
+): Promise<ReadonlyMap<DecisionTrigger, FeaturesUse>> {
+  const uses = new Map<DecisionTrigger, FeaturesUse>();
+  if (plan.featureGroups.length === 0) {
+    const status = plan.forbiddenGroups.length > 0 ? 'FORBIDDEN_BY_MASK' : 'NOT_REQUESTED_BY_PLAN';
+    for (const trigger of triggers) uses.set(trigger, { status });
+    return uses;
+  }
+  await Promise.all(
+    callsOf(triggers).map(async (some) => {
+      const answers = await ask(ports, some, plan, waits.features_ms, trace);
+      some.forEach((trigger, at) => uses.set(trigger, useOf(answers === null ? null : (answers[at] ?? null), trigger)));
+    }),
+  );
+  return uses;
+}
+
+async function ask(
+  { features, clock, telemetry }: ContextPorts,
+  triggers: readonly DecisionTrigger[],
+  plan: DecisionPlan,
+  waitMs: number,
+  trace: Context,
+): Promise<readonly SnapshotResult[] | null> {
+  const [first] = triggers;
+  if (first === undefined) return [];
+  try {
+    const { results } = await features.snapshots(
+      {
+        pins: first.pins,
+        triggers: triggers.map(({ eventId, eventType, tsUtc, partition, offset, payload }) => ({
+          event_id: eventId,
+          event_type: eventType,
+          ts_utc: tsUtc,
+          partition,
+          offset,
+          payload: payload as never,
+        })),
+        groups: [...plan.featureGroups],
+        wait_ms: waitMs,
+      },
+      outgoing(clock, waitMs + CALL_SLACK_MS, { trace }),
+    );
+    return results.length === triggers.length ? (results as readonly SnapshotResult[]) : null;
+  } catch (error) {
+    telemetry.logger.warn('df_features_unavailable', { code: codeOf(error), triggers: triggers.length, trace });
+    return null;
+  }
+}
+
+/** An answer about another event, or that does not say what it is asked to, is none. */
+function useOf(result: SnapshotResult | null, { eventId }: DecisionTrigger): FeaturesUse {
+  if (result === null) return { status: 'UNAVAILABLE' };
+  switch (result.status) {
+    case 'STALE':
+      return { status: 'STALE_BEYOND_TOLERANCE' };
+    case 'UNAVAILABLE':
+      return { status: 'UNAVAILABLE' };
+    case 'SERVED':
+      return result.snapshot.trigger.event_id === eventId
+        ? { status: 'USED', snapshot: result.snapshot }
+        : { status: 'UNAVAILABLE' };
+  }
+}
+
+/** By run, in pieces of one call each. */
+function callsOf(triggers: readonly DecisionTrigger[]): readonly (readonly DecisionTrigger[])[] {
+  const byRun = new Map<string, DecisionTrigger[]>();
+  for (const trigger of triggers) {
+    const { pins } = trigger;
+    const key = `${pins.run_id}\n${pins.manifest_fingerprint}\n${pins.parameter_hash}\n${pins.seed}\n${pins.scenario_id}`;
+    const own = byRun.get(key);
+    if (own === undefined) byRun.set(key, [trigger]);
+    else own.push(trigger);
+  }
+  return [...byRun.values()].flatMap((own) => {
+    const calls: DecisionTrigger[][] = [];
+    for (let from = 0; from < own.length; from += SNAPSHOTS_MAX) calls.push(own.slice(from, from + SNAPSHOTS_MAX));
+    return calls;
+  });
+}
+
+function codeOf(error: unknown): string {
+  return isProbityError(error) ? error.code : 'INTERNAL';
+}

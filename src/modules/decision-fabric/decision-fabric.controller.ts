@@ -1,0 +1,119 @@
+import { Body, Controller, Get, HttpCode, Param, Post, Query, Req } from '@nestjs/common';
+import { ApiBody, ApiOperation, ApiQuery, ApiTags } from '@nestjs/swagger';
+import { ROOT_CONTEXT } from '@opentelemetry/api';
+import { Type } from '@sinclair/typebox';
+import type { FastifyRequest } from 'fastify';
+import { isDigest } from '../../rails/digest.js';
+import { ProbityError } from '../../rails/errors/probity-error.js';
+import { OUTCOMES } from '../../rails/events/decision.schema.js';
+import { closed } from '../../rails/schema.js';
+import { parseUtc } from '../../rails/time.js';
+import { validatorOf } from '../../rails/validator.js';
+import { RequirePermission } from '../../substrate/http/principal.js';
+import { contextOf } from '../../substrate/http/telemetry.hooks.js';
+import type { DecisionAnswer, DecisionView } from './decision-fabric.service.js';
+import { type DecisionRequest, DecisionFabricService } from './decision-fabric.service.js';
+import { DecisionFabricStore, type DecisionRow, type DecisionsQuery } from './decision-fabric.store.js';
+
+const RequestSchema = closed({
+  transaction: Type.Optional(
+    Type.Object({}, { description: 'a plain transaction, as POST /v1/transactions takes it' }),
+  ),
+  envelope: Type.Optional(
+    Type.Object({}, { description: 'an envelope of a producer that the admission policy lists' }),
+  ),
+  deadline_ms: Type.Optional(Type.Integer({ minimum: 1, maximum: 60_000, description: 'the policy bounds it' })),
+});
+const requests = validatorOf(RequestSchema, 'the request');
+
+const LIMIT_MAX = 200;
+
+export interface DecisionsPage {
+  readonly decisions: readonly DecisionRow[];
+  readonly next_cursor?: string;
+}
+
+@ApiTags('decisions')
+@Controller('v1/decisions')
+export class DecisionFabricController {
+  constructor(
+    private readonly service: DecisionFabricService,
+    private readonly store: DecisionFabricStore,
+  ) {}
+
+  @Post()
+  @HttpCode(200)
+  @RequirePermission('decision.request')
+  @ApiOperation({
+    summary: 'Submits one event and answers with its decision',
+    description:
+      'The decision is the very record of the ordinary path. When deadline_ms ends first, the answer is the time-out outcome of the policy with timed_out: true; the decision still comes, under the decision_id of the answer.',
+  })
+  @ApiBody({ schema: JSON.parse(JSON.stringify(RequestSchema)) as object })
+  async decide(@Body() body: unknown, @Req() http: FastifyRequest): Promise<DecisionAnswer> {
+    const checked = requests.check(body);
+    if (!checked.ok) throw new ProbityError('DF_REQUEST_INVALID', `${checked.fault.at || '/'} ${checked.fault.says}`);
+    const request = checked.value as DecisionRequest;
+    if ((request.transaction === undefined) === (request.envelope === undefined))
+      throw new ProbityError('DF_REQUEST_INVALID', 'one of /transaction and /envelope is to be there');
+    return await this.service.decide(request, contextOf(http) ?? ROOT_CONTEXT);
+  }
+
+  @Get()
+  @RequirePermission('decision.read')
+  @ApiOperation({ summary: 'Decisions, youngest first; by entity, outcome, reason, run and domain time' })
+  @ApiQuery({
+    name: 'limit',
+    required: false,
+    schema: { type: 'integer', minimum: 1, maximum: LIMIT_MAX, default: 50 },
+  })
+  @ApiQuery({ name: 'cursor', required: false, description: 'next_cursor of the page before' })
+  @ApiQuery({ name: 'entity_key', required: false })
+  @ApiQuery({ name: 'outcome', required: false, schema: { type: 'string', enum: [...OUTCOMES] } })
+  @ApiQuery({ name: 'reason', required: false, description: 'A reason code in full' })
+  @ApiQuery({ name: 'run', required: false })
+  @ApiQuery({ name: 'from', required: false, description: 'Domain time, RFC 3339, inclusive' })
+  @ApiQuery({ name: 'to', required: false, description: 'Domain time, RFC 3339, exclusive' })
+  async list(@Query() query: Readonly<Record<string, string>>): Promise<DecisionsPage> {
+    const wanted = queryOf(query);
+    const rows = await this.store.list({ ...wanted, limit: wanted.limit + 1 });
+    const page = rows.slice(0, wanted.limit);
+    const last = page.at(-1);
+    return {
+      decisions: page.map(({ number: _number, ...row }) => row),
+      ...(rows.length > page.length && last !== undefined ? { next_cursor: String(last.number) } : {}),
+    };
+  }
+
+  @Get(':decision_id')
+  @RequirePermission('decision.read')
+  @ApiOperation({
+    summary: 'One decision, with its place on the bus, its receipt, and what was answered before it came',
+  })
+  async find(@Param('decision_id') decisionId: string, @Req() http: FastifyRequest): Promise<DecisionView> {
+    if (!isDigest(decisionId))
+      throw new ProbityError('DF_DECISION_NOT_FOUND', 'a decision id is 64 lower-case hex digits');
+    return await this.service.find(decisionId, contextOf(http) ?? ROOT_CONTEXT);
+  }
+}
+
+function queryOf(query: Readonly<Record<string, string>>): DecisionsQuery {
+  const { limit = '50', cursor, entity_key, outcome, reason, run, from, to } = query;
+  const whole = (name: string, text: string, max: number): number => {
+    const value = Number(text);
+    if (Number.isInteger(value) && value >= 1 && value <= max) return value;
+    throw new ProbityError('HTTP_REQUEST_INVALID', `${name} is a whole number from 1 to ${max}`);
+  };
+  if (outcome !== undefined && !(OUTCOMES as readonly string[]).includes(outcome))
+    throw new ProbityError('HTTP_REQUEST_INVALID', `outcome is one of ${OUTCOMES.join(', ')}`);
+  return {
+    limit: whole('limit', limit, LIMIT_MAX),
+    ...(cursor === undefined ? {} : { before: whole('cursor', cursor, Number.MAX_SAFE_INTEGER) }),
+    ...(entity_key === undefined ? {} : { entity_key }),
+    ...(outcome === undefined ? {} : { outcome }),
+    ...(reason === undefined ? {} : { reason }),
+    ...(run === undefined ? {} : { run_id: run }),
+    ...(from === undefined ? {} : { from: parseUtc(from) }),
+    ...(to === undefined ? {} : { to: parseUtc(to) }),
+  };
+}

@@ -1,0 +1,23 @@
+import { Module } from '@nestjs/common';
+import { DecisionFabricConsumer, DecisionPositions } from './decision-fabric.consumer.js';
+import { DecisionFabricController } from './decision-fabric.controller.js';
+import { EngineInForce } from './decision-fabric.engine.js';
+import { DecisionFabricService } from './decision-fabric.service.js';
+import { DecisionSignals } from './decision-fabric.signals.js';
+import { DecisionFabricStore } from './decision-fabric.store.js';
+import { DecisionTail } from './decision-tail.js';
+import { Submission } from './submission.js';
+
+@Module({
+  controllers: [DecisionFabricController, DecisionFabricConsumer],
+  providers: [
+    DecisionFabricStore,
+    DecisionFabricService,
+    DecisionPositions,
+    DecisionSignals,
+    DecisionTail,
+    EngineInForce,
+    Submission,
+  ],
+})
+export class DecisionFabricModule {}

@@ -1,0 +1,229 @@
+import { Injectable } from '@nestjs/common';
+import type { UtcMicros } from '../../rails/time.js';
+import type { Offset, Position, PositionStore, TopicPartition } from '../../substrate/bus/bus.port.js';
+import { Database, type Transaction } from '../../substrate/database/database.port.js';
+
+/** A decision as it is found again. */
+export interface DecisionRow {
+  readonly decision_id: string;
+  readonly run_id: string;
+  readonly event_id: string;
+  readonly ts_utc: UtcMicros;
+  readonly entity_key: string;
+  readonly outcome: string;
+  readonly reason_codes: readonly string[];
+  readonly score_e6: number | null;
+  readonly mode: string;
+  readonly partition: number;
+  readonly record_offset: Offset;
+  readonly source_partition: number;
+  readonly source_offset: Offset;
+  readonly decided_at: UtcMicros;
+}
+
+export interface Incident {
+  readonly decision_id: string;
+  readonly event_id: string;
+  readonly run_id: string;
+  readonly reason_codes: readonly string[];
+  readonly receipt_id: string;
+}
+
+export interface Invalid {
+  readonly offset: number;
+  readonly reason: string;
+  readonly detail: string;
+}
+
+/** What a batch came to, written with the position behind it. */
+export interface BatchResult {
+  readonly at: TopicPartition & { readonly nextOffset: Offset };
+  readonly decisions: readonly DecisionRow[];
+  readonly incidents: readonly Incident[];
+  readonly invalid: readonly Invalid[];
+  readonly now: UtcMicros;
+}
+
+export interface Timeout {
+  readonly outcome: string;
+  readonly deadline_ms: number;
+  readonly answered_at: UtcMicros;
+}
+
+export interface DecisionsQuery {
+  readonly limit: number;
+  readonly before?: number;
+  readonly entity_key?: string;
+  readonly outcome?: string;
+  readonly reason?: string;
+  readonly run_id?: string;
+  readonly from?: UtcMicros;
+  readonly to?: UtcMicros;
+}
+
+const COLUMNS = `decision_id, run_id, event_id, ts_utc, entity_key, outcome, reason_codes, score_e6, mode, partition, record_offset,
+  source_partition, source_offset, decided_at`;
+
+/** The schema `df`: positions, the index of decisions, and what went wrong. */
+@Injectable()
+export class DecisionFabricStore implements PositionStore {
+  constructor(private readonly database: Database) {}
+
+  async positions(partitions: readonly TopicPartition[]): Promise<readonly Position[]> {
+    const { rows } = await this.database.query<{ topic: string; partition: number; next_offset: Offset }>(
+      {
+        text: `select topic, partition, next_offset from positions
+               where (topic, partition) in (select * from unnest($1::text[], $2::integer[]))`,
+        readOnly: true,
+      },
+      [partitions.map(({ topic }) => topic), partitions.map(({ partition }) => partition)],
+    );
+    return rows.map(({ topic, partition, next_offset }) => ({
+      topic: topic as Position['topic'],
+      partition,
+      offset: next_offset,
+    }));
+  }
+
+  /** Decisions and the position behind their triggers, in one transaction (law R5). */
+  async save({ at, decisions, incidents, invalid, now }: BatchResult): Promise<void> {
+    await this.database.transaction(async (transaction) => {
+      if (decisions.length > 0) await saveDecisions(transaction, decisions);
+      if (incidents.length > 0) await saveIncidents(transaction, incidents, now);
+      if (invalid.length > 0) await saveInvalid(transaction, at, invalid);
+      await transaction.query(
+        {
+          name: 'df_position',
+          text: `insert into positions (topic, partition, next_offset) values ($1, $2, $3)
+                 on conflict (topic, partition) do update set next_offset = excluded.next_offset`,
+        },
+        [at.topic, at.partition, at.nextOffset],
+      );
+    });
+  }
+
+  async find(decisionId: string): Promise<DecisionRow | null> {
+    const text = `select ${COLUMNS} from decisions where decision_id = $1`;
+    const { rows } = await this.database.query<DecisionRow>({ text, readOnly: true }, [decisionId]);
+    return rows[0] ?? null;
+  }
+
+  /** Youngest first; `before` is the number of the last row of the page before. */
+  async list(query: DecisionsQuery): Promise<readonly (DecisionRow & { readonly number: number })[]> {
+    const values: unknown[] = [];
+    const where: string[] = [];
+    const and = (condition: (place: string) => string, value: unknown): void => {
+      values.push(value);
+      where.push(condition(`$${values.length}`));
+    };
+    if (query.before !== undefined) and((at) => `number < ${at}`, query.before);
+    if (query.entity_key !== undefined) and((at) => `entity_key = ${at}`, query.entity_key);
+    if (query.outcome !== undefined) and((at) => `outcome = ${at}`, query.outcome);
+    if (query.run_id !== undefined) and((at) => `run_id = ${at}`, query.run_id);
+    if (query.reason !== undefined) and((at) => `reason_codes @> ${at}::jsonb`, JSON.stringify([query.reason]));
+    if (query.from !== undefined) and((at) => `ts_utc >= ${at}`, query.from);
+    if (query.to !== undefined) and((at) => `ts_utc < ${at}`, query.to);
+    values.push(query.limit);
+    const { rows } = await this.database.query<DecisionRow & { readonly number: number }>(
+      {
+        text: `select ${COLUMNS}, number from decisions ${where.length === 0 ? '' : `where ${where.join(' and ')}`}
+               order by number desc limit $${values.length}`,
+        readOnly: true,
+      },
+      values,
+    );
+    return rows;
+  }
+
+  async counts(runId: string): Promise<Readonly<Record<string, number>>> {
+    const { rows } = await this.database.query<{ outcome: string; count: number }>(
+      {
+        text: 'select outcome, count(*)::integer as count from decisions where run_id = $1 group by outcome',
+        readOnly: true,
+      },
+      [runId],
+    );
+    return Object.fromEntries(rows.map(({ outcome, count }) => [outcome, count]));
+  }
+
+  async addTimeout(decisionId: string, timeout: Timeout): Promise<void> {
+    await this.database.query(
+      'insert into timeouts (decision_id, outcome, deadline_ms, answered_at) values ($1, $2, $3, $4)',
+      [decisionId, timeout.outcome, timeout.deadline_ms, timeout.answered_at],
+    );
+  }
+
+  async timeouts(decisionId: string): Promise<readonly Timeout[]> {
+    const { rows } = await this.database.query<Timeout>(
+      {
+        text: 'select outcome, deadline_ms, answered_at from timeouts where decision_id = $1 order by answered_at',
+        readOnly: true,
+      },
+      [decisionId],
+    );
+    return rows;
+  }
+}
+
+async function saveDecisions(transaction: Transaction, rows: readonly DecisionRow[]): Promise<void> {
+  const column = <Name extends keyof DecisionRow>(name: Name): readonly DecisionRow[Name][] =>
+    rows.map((row) => row[name]);
+  await transaction.query(
+    {
+      name: 'df_decisions',
+      text: `insert into decisions (${COLUMNS})
+             select * from unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::text[], $7::jsonb[],
+               $8::integer[], $9::text[], $10::integer[], $11::bigint[], $12::integer[], $13::bigint[], $14::timestamptz[])
+             on conflict (decision_id) do nothing`,
+    },
+    [
+      column('decision_id'),
+      column('run_id'),
+      column('event_id'),
+      column('ts_utc'),
+      column('entity_key'),
+      column('outcome'),
+      rows.map(({ reason_codes }) => JSON.stringify(reason_codes)),
+      column('score_e6'),
+      column('mode'),
+      column('partition'),
+      column('record_offset'),
+      column('source_partition'),
+      column('source_offset'),
+      column('decided_at'),
+    ],
+  );
+}
+
+async function saveIncidents(transaction: Transaction, rows: readonly Incident[], now: UtcMicros): Promise<void> {
+  await transaction.query(
+    `insert into incidents (decision_id, event_id, run_id, reason_codes, receipt_id, seen_at)
+     select *, $6::timestamptz from unnest($1::text[], $2::text[], $3::text[], $4::jsonb[], $5::text[])`,
+    [
+      rows.map(({ decision_id }) => decision_id),
+      rows.map(({ event_id }) => event_id),
+      rows.map(({ run_id }) => run_id),
+      rows.map(({ reason_codes }) => JSON.stringify(reason_codes)),
+      rows.map(({ receipt_id }) => receipt_id),
+      now,
+    ],
+  );
+}
+
+async function saveInvalid(
+  transaction: Transaction,
+  { topic, partition }: TopicPartition,
+  rows: readonly Invalid[],
+): Promise<void> {
+  await transaction.query(
+    `insert into invalid (topic, partition, record_offset, reason, detail)
+     select $1, $2, * from unnest($3::bigint[], $4::text[], $5::text[]) on conflict do nothing`,
+    [
+      topic,
+      partition,
+      rows.map(({ offset }) => offset),
+      rows.map(({ reason }) => reason),
+      rows.map(({ detail }) => detail),
+    ],
+  );
+}

@@ -1,0 +1,79 @@
+import { TransactionSchema } from '../events/transaction.schema.js';
+import type { FeatureDefinitions } from '../features/definition.schema.js';
+import { GraphValuesSchema } from '../graph/context.schema.js';
+import { type Bundle, bundleDigest, bundleFaults } from '../model/bundle.schema.js';
+import type { PolicyRev } from '../policy-rev.js';
+import { Expressions, type Readable, readableFields } from './expression.js';
+import type { Bundles, DecisionPolicy } from './policy.schema.js';
+import { ruleFaults } from './rules.js';
+import type { Rules } from './rules.schema.js';
+
+/** A policy as it is in force: what it says, and which revision says so (law C1). */
+export interface InForce<Body> {
+  readonly policy_rev: PolicyRev;
+  readonly body: Body;
+}
+
+/** Everything that a verdict is made by. Equal artifacts and equal inputs make equal verdicts, on any machine and at any time. */
+export interface DecisionArtifacts {
+  readonly decision: InForce<DecisionPolicy>;
+  readonly rules: InForce<Rules>;
+  readonly bundles: InForce<Bundles>;
+  readonly features: InForce<FeatureDefinitions>;
+}
+
+export interface ArtifactFault {
+  readonly pointer: string;
+  readonly sentence: string;
+}
+
+export const EVENT_FIELDS = readableFields(TransactionSchema);
+export const GRAPH_FIELDS: readonly string[] = Object.keys(GraphValuesSchema.properties);
+
+/** What rules may read under these definitions; without definitions every well-formed feature name is taken at its word. */
+export function readableUnder(definitions: FeatureDefinitions): Readable {
+  return {
+    event: EVENT_FIELDS,
+    features: definitions.groups.flatMap(({ features }) => features.map(({ name }) => name as string)),
+    graph: GRAPH_FIELDS,
+    score: true,
+  };
+}
+
+export function rulesFaultsUnder(rules: Rules, definitions: FeatureDefinitions): readonly ArtifactFault[] {
+  return ruleFaults(rules, new Expressions(readableUnder(definitions)));
+}
+
+/** One coefficient that was changed is another bundle than the one that the digest names. */
+export function bundlesFaults({ active, shadow }: Bundles): readonly ArtifactFault[] {
+  const all = [
+    ...(active === undefined ? [] : [['/active', active] as const]),
+    ...shadow.map((one, at) => [`/shadow/${at}`, one] as const),
+  ];
+  return all.flatMap(([pointer, { digest, bundle }]) => {
+    const found = bundleDigest(bundle);
+    const faults = bundleFaults(bundle).map((fault) => ({ ...fault, pointer: `${pointer}/bundle${fault.pointer}` }));
+    if (found === digest) return faults;
+    return [...faults, { pointer: `${pointer}/digest`, sentence: `the bundle has the digest ${found}, not this one` }];
+  });
+}
+
+/** Whether a bundle can be used with these definitions: a verdict of its own, which never picks another bundle. null: it can. */
+export function incompatibility(bundle: Bundle, definitions: FeatureDefinitions): string | null {
+  for (const { name, version } of bundle.compatibility.feature_groups) {
+    const group = definitions.groups.find((each) => each.name === name);
+    if (group === undefined) return `INCOMPATIBLE_FEATURE_GROUP_MISSING:${name}`;
+    if (group.version !== version) return `INCOMPATIBLE_FEATURE_VERSION_MISMATCH:${name}`;
+  }
+  const names = new Set(definitions.groups.flatMap(({ features }) => features.map(({ name }) => name as string)));
+  for (const { source, name } of bundle.model.inputs) {
+    const known =
+      source === 'features'
+        ? names.has(name)
+        : source === 'graph'
+          ? GRAPH_FIELDS.includes(name)
+          : EVENT_FIELDS[name] === 'int';
+    if (!known) return `INCOMPATIBLE_INPUT:${source}.${name}`;
+  }
+  return null;
+}

@@ -1,0 +1,28 @@
+import { defineErrors } from './error.js';
+
+export const DECISION_ERRORS = defineErrors({
+  DF_DECISION_NOT_FOUND: {
+    status: 404,
+    retryable: true,
+    title: 'There is no decision of this id yet.',
+    remedy: 'Ask again when its event has been admitted and judged; an id follows from pins, event and scope.',
+  },
+  DF_REQUEST_INVALID: {
+    status: 422,
+    retryable: false,
+    title: 'The request for a decision cannot be understood.',
+    remedy: 'Send {"transaction": {…}} or {"envelope": {…}}, and deadline_ms where the default does not fit.',
+  },
+  DF_NOT_ADMITTED: {
+    status: 422,
+    retryable: false,
+    title: 'The event was not admitted, so there is nothing to decide.',
+    remedy: 'The detail says why; see GET /v1/quarantine and docs/errors.md under Ingestion Gate.',
+  },
+  DF_NOT_A_TRIGGER: {
+    status: 422,
+    retryable: false,
+    title: 'Events of this type are admitted and not decided.',
+    remedy: 'Send a type that the policy df.decision lists.',
+  },
+});

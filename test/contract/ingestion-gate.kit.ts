@@ -114,7 +114,7 @@ export async function openGate({
     telemetry.telemetry,
     new ReceiptsStore(database, clock),
     new Evidence(objects),
-    new Reconciler(bus, database, clock),
+    new Reconciler(bus, database, clock, policies),
     new LedgerStore(database),
     objects,
     new About('1.2.3', 'test', process.pid),

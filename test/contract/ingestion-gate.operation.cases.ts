@@ -268,7 +268,7 @@ export function operationCases({ ground, open, freshRun, ofRun, one, seen }: Gat
       },
     });
     const { database } = ground();
-    const reconciler = new Reconciler(busy, database, new SystemClock());
+    const reconciler = new Reconciler(busy, database, new SystemClock(), new TestPolicies());
     const found = await eventually(
       () => reconciler.reconcile(run.run_id),
       ({ state }) => state === 'DONE',

@@ -90,6 +90,7 @@ export class MemoryGate extends Gate {
       duplicate: 0,
       quarantined: this.raw.size,
       on_bus: this.#admitted.size,
+      by_type: { transaction: { admitted: this.#admitted.size, on_bus: this.#admitted.size } },
       missing_on_bus: [],
       not_in_ledger: [],
       more_than_once_on_bus: [],

@@ -33,6 +33,12 @@ export interface DecisionsPage {
   readonly next_cursor?: string;
 }
 
+export interface DecisionsSummary {
+  readonly run_id: string;
+  readonly decisions: number;
+  readonly outcomes: Readonly<Record<string, number>>;
+}
+
 @ApiTags('decisions')
 @Controller('v1/decisions')
 export class DecisionFabricController {
@@ -83,6 +89,16 @@ export class DecisionFabricController {
       decisions: page.map(({ number: _number, ...row }) => row),
       ...(rows.length > page.length && last !== undefined ? { next_cursor: String(last.number) } : {}),
     };
+  }
+
+  @Get('summary')
+  @RequirePermission('decision.read')
+  @ApiOperation({ summary: 'How many decisions a run has, by outcome' })
+  @ApiQuery({ name: 'run', description: 'The run, as 32 hex digits' })
+  async summary(@Query('run') run = ''): Promise<DecisionsSummary> {
+    if (!/^[0-9a-f]{32}$/.test(run)) throw new ProbityError('HTTP_REQUEST_INVALID', 'run is 32 hex digits');
+    const outcomes = await this.store.counts(run);
+    return { run_id: run, decisions: Object.values(outcomes).reduce((a, b) => a + b, 0), outcomes };
   }
 
   @Get(':decision_id')

@@ -7,9 +7,11 @@ import { DecisionSignals } from './decision-fabric.signals.js';
 import { DecisionFabricStore } from './decision-fabric.store.js';
 import { DecisionTail } from './decision-tail.js';
 import { Submission } from './submission.js';
+import { VerificationController } from './verification.controller.js';
+import { VerificationService } from './verification.service.js';
 
 @Module({
-  controllers: [DecisionFabricController, DecisionFabricConsumer],
+  controllers: [DecisionFabricController, VerificationController, DecisionFabricConsumer],
   providers: [
     DecisionFabricStore,
     DecisionFabricService,
@@ -18,6 +20,7 @@ import { Submission } from './submission.js';
     DecisionTail,
     EngineInForce,
     Submission,
+    VerificationService,
   ],
 })
 export class DecisionFabricModule {}

@@ -145,15 +145,20 @@ export const ReconcileRequest = closed({ run_id: RunIdSchema });
 export const ReconciliationSchema = closed({
   state: Type.Union([Type.Literal('RUNNING'), Type.Literal('DONE')]),
   run_id: RunIdSchema,
-  /** Distinct identities that the ledger says were admitted. */
+  /** Distinct identities of traffic that the ledger says were admitted. */
   admitted: safeInteger(0, 'events'),
   /** Submissions answered DUPLICATE, over all attempts. */
   duplicate: safeInteger(0, 'submissions'),
   /** Submissions quarantined, over all attempts. */
   quarantined: safeInteger(0, 'submissions'),
-  /** Records of the run on the traffic topic. */
+  /** Records of the run's traffic on the traffic topic. */
   on_bus: safeInteger(0, 'records'),
-  /** sha-256 over the sorted lines `event_id payload_hash` of the records on the bus: equal sets, equal digests. */
+  /** All that the run has there, by type: what follows from its traffic, too (decisions, intents, outcomes). */
+  by_type: Type.Record(
+    Type.String(),
+    closed({ admitted: safeInteger(0, 'identities'), on_bus: safeInteger(0, 'records') }),
+  ),
+  /** sha-256 over the sorted lines `event_id payload_hash` of the traffic on the bus: equal sets, equal digests. */
   set_digest: Type.Optional(DigestSchema),
   /** Offending ids, at most 100 of each kind. */
   missing_on_bus: Type.Array(Type.String()),

@@ -4,8 +4,9 @@ import { createHash } from 'node:crypto';
 import { digestText } from '../../rails/digest.js';
 import { Comparer, type SideRow, SortedRows } from './reconciliation.core.js';
 
-const row = (number: number, content = number): SideRow => ({
+const row = (number: number, content = number, eventType = 'transaction'): SideRow => ({
   eventId: `e${number}`,
+  eventType,
   payloadHash: digestText(`payload ${content}`),
   contentDigest: digestText(`content ${content}`),
 });
@@ -14,7 +15,7 @@ const byId = (a: SideRow, b: SideRow) => (a.eventId < b.eventId ? -1 : a.eventId
 function compare(ledger: readonly SideRow[], bus: readonly SideRow[]) {
   const rows = new SortedRows();
   bus.forEach((each) => rows.add(each));
-  const comparer = new Comparer(rows.rows());
+  const comparer = new Comparer(rows.rows(), (eventType) => eventType !== 'decision');
   const sorted = [...ledger].sort(byId);
   for (let at = 0; at < sorted.length; at += 7) comparer.ledger(sorted.slice(at, at + 7));
   return comparer.finish();
@@ -48,6 +49,16 @@ describe('comparing ledger and bus', () => {
         },
       ),
     );
+  });
+
+  it('counts what follows from traffic apart, compares it all the same, and leaves it out of the digest of the set', () => {
+    const traffic = [row(1), row(2)];
+    const alone = compare(traffic, traffic);
+    const both = [...traffic, row(3, 3, 'decision')];
+    const found = compare(both, both);
+    expect(found).toMatchObject({ admitted: 2, onBus: 2, setDigest: alone.setDigest, reconciled: true });
+    expect(found.byType).toEqual({ decision: { admitted: 1, onBus: 1 }, transaction: { admitted: 2, onBus: 2 } });
+    expect(compare(both, traffic)).toMatchObject({ admitted: 2, onBus: 2, missingOnBus: ['e3'], reconciled: false });
   });
 
   it('tells another content under the same id', () => {

@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
 import { type Digest } from '../../rails/digest.js';
 
-/** An event of a run, on one side of the comparison: id, hash of the payload, digest of the content. */
+/** An event of a run, on one side of the comparison: id, type, hash of the payload, digest of the content. */
 export interface SideRow {
   readonly eventId: string;
+  readonly eventType: string;
   readonly payloadHash: Digest;
   readonly contentDigest: Digest;
 }
@@ -18,6 +19,8 @@ interface Piece {
   /** Where each id ends. */
   readonly ends: Uint32Array;
   readonly digests: Buffer;
+  /** Numbers of the types; a run has a handful. */
+  readonly types: Uint8Array;
 }
 
 /**
@@ -26,6 +29,7 @@ interface Piece {
  */
 export class SortedRows {
   readonly #pieces: Piece[] = [];
+  readonly #types: string[] = [];
   #open: SideRow[] = [];
   #count = 0;
 
@@ -42,7 +46,7 @@ export class SortedRows {
   /** By event id, in the order of its bytes. Ends the collection. */
   *rows(): Generator<SideRow, void> {
     if (this.#open.length > 0) this.#closePiece();
-    const heads = this.#pieces.map((piece) => ({ piece, at: 0, row: rowAt(piece, 0) }));
+    const heads = this.#pieces.map((piece) => ({ piece, at: 0, row: this.#rowAt(piece, 0) }));
     while (heads.length > 0) {
       let least = 0;
       for (let index = 1; index < heads.length; index += 1)
@@ -51,7 +55,7 @@ export class SortedRows {
       if (head === undefined) return;
       yield head.row;
       head.at += 1;
-      if (head.at < head.piece.ends.length) head.row = rowAt(head.piece, head.at);
+      if (head.at < head.piece.ends.length) head.row = this.#rowAt(head.piece, head.at);
       else heads.splice(least, 1);
     }
   }
@@ -69,23 +73,41 @@ export class SortedRows {
       ids: Buffer.from(sorted.map(({ eventId }) => eventId).join(''), 'latin1'),
       ends,
       digests: Buffer.from(sorted.map(({ payloadHash, contentDigest }) => payloadHash + contentDigest).join(''), 'hex'),
+      types: Uint8Array.from(sorted, ({ eventType }) => this.#typeNumber(eventType)),
     });
     this.#open = [];
   }
+
+  #typeNumber(eventType: string): number {
+    const known = this.#types.indexOf(eventType);
+    if (known >= 0) return known;
+    if (this.#types.length === 256) throw new RangeError('a run has more than 256 types of events');
+    return this.#types.push(eventType) - 1;
+  }
+
+  #rowAt({ ids, ends, digests, types }: Piece, index: number): SideRow {
+    const hex = digests.toString('hex', index * DIGESTS_BYTES, (index + 1) * DIGESTS_BYTES);
+    return {
+      eventId: ids.toString('latin1', index === 0 ? 0 : ends[index - 1], ends[index]),
+      eventType: this.#types[types[index] ?? 0] ?? '',
+      payloadHash: hex.slice(0, 64) as Digest,
+      contentDigest: hex.slice(64) as Digest,
+    };
+  }
 }
 
-function rowAt({ ids, ends, digests }: Piece, index: number): SideRow {
-  const hex = digests.toString('hex', index * DIGESTS_BYTES, (index + 1) * DIGESTS_BYTES);
-  return {
-    eventId: ids.toString('latin1', index === 0 ? 0 : ends[index - 1], ends[index]),
-    payloadHash: hex.slice(0, 64) as Digest,
-    contentDigest: hex.slice(64) as Digest,
-  };
+export interface Counted {
+  readonly admitted: number;
+  readonly onBus: number;
 }
 
 export interface Comparison {
+  /** Of the events that entered as traffic. */
   readonly admitted: number;
   readonly onBus: number;
+  /** Of all, what follows from traffic among them. */
+  readonly byType: Readonly<Record<string, Counted>>;
+  /** Over the traffic alone: what follows from it names places on this very bus, and differs from one bus to the next. */
   readonly setDigest: Digest;
   readonly missingOnBus: readonly string[];
   readonly notInLedger: readonly string[];
@@ -108,13 +130,14 @@ export class Comparer {
     otherContent: [] as string[],
   };
   #faults = 0;
-  #admitted = 0;
-  #onBus = 0;
+  readonly #counts = new Map<string, { admitted: number; onBus: number }>();
+  readonly #isTraffic: (eventType: string) => boolean;
   readonly #bus: Iterator<SideRow, void>;
   #next: SideRow | undefined;
   #last: string | undefined;
 
-  constructor(bus: Iterable<SideRow, void>) {
+  constructor(bus: Iterable<SideRow, void>, isTraffic: (eventType: string) => boolean) {
+    this.#isTraffic = isTraffic;
     this.#bus = bus[Symbol.iterator]();
     this.#next = this.#take();
   }
@@ -122,7 +145,7 @@ export class Comparer {
   /** The next admissions of the ledger, by event id. */
   ledger(rows: readonly SideRow[]): void {
     for (const row of rows) {
-      this.#admitted += 1;
+      this.#countOf(row).admitted += 1;
       while (this.#next !== undefined && this.#next.eventId < row.eventId) {
         this.#note('notInLedger', this.#next.eventId);
         this.#next = this.#take();
@@ -142,9 +165,11 @@ export class Comparer {
       this.#note('notInLedger', this.#next.eventId);
       this.#next = this.#take();
     }
+    const traffic = [...this.#counts].filter(([eventType]) => this.#isTraffic(eventType)).map(([, counted]) => counted);
     return {
-      admitted: this.#admitted,
-      onBus: this.#onBus,
+      admitted: traffic.reduce((sum, { admitted }) => sum + admitted, 0),
+      onBus: traffic.reduce((sum, { onBus }) => sum + onBus, 0),
+      byType: Object.fromEntries([...this.#counts].sort(([a], [b]) => (a < b ? -1 : 1))),
       setDigest: this.#hash.digest('hex') as Digest,
       ...this.#offenders,
       reconciled: this.#faults === 0,
@@ -157,14 +182,22 @@ export class Comparer {
       const step = this.#bus.next();
       if (step.done === true) return undefined;
       const { value } = step;
-      this.#onBus += 1;
-      this.#hash.update(`${value.eventId} ${value.payloadHash}\n`);
+      this.#countOf(value).onBus += 1;
+      if (this.#isTraffic(value.eventType)) this.#hash.update(`${value.eventId} ${value.payloadHash}\n`);
       if (value.eventId !== this.#last) {
         this.#last = value.eventId;
         return value;
       }
       this.#note('moreThanOnce', value.eventId);
     }
+  }
+
+  #countOf({ eventType }: SideRow): { admitted: number; onBus: number } {
+    const known = this.#counts.get(eventType);
+    if (known !== undefined) return known;
+    const counted = { admitted: 0, onBus: 0 };
+    this.#counts.set(eventType, counted);
+    return counted;
   }
 
   #note(kind: OffenderKind, eventId: string): void {

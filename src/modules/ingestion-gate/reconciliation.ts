@@ -4,7 +4,9 @@ import { asTopicName } from '../../rails/eb-ref.js';
 import { Bus, type PartitionMarks } from '../../substrate/bus/bus.port.js';
 import { Clock } from '../../substrate/clock/clock.port.js';
 import { Database, type Transaction } from '../../substrate/database/database.port.js';
+import { Policies } from '../../substrate/policy/policy.port.js';
 import { gateFault } from './faults.js';
+import { ADMISSION_POLICY } from './ingestion-gate.policy.js';
 import { type Reconciliation, TRAFFIC_TOPIC } from './ingestion-gate.port.js';
 import { numberArray } from './ledger/arrays.js';
 import { envelopeOf, scanTopic } from './ledger/topic-scan.js';
@@ -20,8 +22,8 @@ const PAGE_ROWS = 5_000;
 
 const OPEN_LEDGER = `
   declare ledger no scroll cursor for
-  select a.event_id, encode(a.payload_hash, 'hex') as payload_hash, encode(a.content_digest, 'hex') as content_digest
-  from admissions as a
+  select a.event_id, k.event_type, encode(a.payload_hash, 'hex') as payload_hash, encode(a.content_digest, 'hex') as content_digest
+  from admissions as a join kinds as k on k.kind = a.kind
   where a.run = any(array(select r.run from runs as r where r.run_id = $1))
     and a.record_offset < ($2::int8[])[a.partition + 1]
   order by a.event_id`;
@@ -34,6 +36,7 @@ const COUNTS = `
 
 interface LedgerRow {
   readonly event_id: string;
+  readonly event_type: string;
   readonly payload_hash: Digest;
   readonly content_digest: Digest;
 }
@@ -58,6 +61,7 @@ export class Reconciler {
     private readonly bus: Bus,
     private readonly database: Database,
     private readonly clock: Clock,
+    private readonly policies: Policies,
   ) {}
 
   /** Starts the comparison, says how far it is, or what it came to. */
@@ -98,6 +102,7 @@ export class Reconciler {
         if (envelope.run_id !== runId) continue;
         rows.add({
           eventId: envelope.event_id,
+          eventType: envelope.event_type,
           payloadHash: payloadHash(envelope),
           contentDigest: eventContentDigest(envelope),
         });
@@ -119,12 +124,15 @@ export class Reconciler {
     const { rows: counts } = await transaction.query<{ duplicate: number; quarantined: number }>(COUNTS, [runId]);
     const ends = [...marks].sort((a, b) => a.partition - b.partition).map(({ highWater }) => highWater);
     await transaction.query(OPEN_LEDGER, [runId, numberArray(ends)]);
-    const comparer = new Comparer(rows.rows());
+    const { event_types } = this.policies.inForce(ADMISSION_POLICY).body;
+    // What the policy does not know any more was traffic once: nothing else enters without it.
+    const comparer = new Comparer(rows.rows(), (eventType) => event_types[eventType]?.class !== 'platform');
     for (;;) {
       const page = await transaction.query<LedgerRow>(`fetch ${PAGE_ROWS} from ledger`);
       comparer.ledger(
         page.rows.map((row) => ({
           eventId: row.event_id,
+          eventType: row.event_type,
           payloadHash: row.payload_hash,
           contentDigest: row.content_digest,
         })),
@@ -151,6 +159,7 @@ function running(runId: string, onBus: number): Reconciliation {
     duplicate: 0,
     quarantined: 0,
     on_bus: onBus,
+    by_type: {},
     missing_on_bus: [],
     not_in_ledger: [],
     more_than_once_on_bus: [],
@@ -168,6 +177,9 @@ function done(
     ...running(runId, found.onBus),
     state: 'DONE',
     admitted: found.admitted,
+    by_type: Object.fromEntries(
+      Object.entries(found.byType).map(([type, { admitted, onBus }]) => [type, { admitted, on_bus: onBus }]),
+    ),
     duplicate,
     quarantined,
     set_digest: found.setDigest,

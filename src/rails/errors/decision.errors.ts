@@ -19,6 +19,12 @@ export const DECISION_ERRORS = defineErrors({
     title: 'The event was not admitted, so there is nothing to decide.',
     remedy: 'The detail says why; see GET /v1/quarantine and docs/errors.md under Ingestion Gate.',
   },
+  DF_VERIFICATION_NOT_FOUND: {
+    status: 404,
+    retryable: false,
+    title: 'There is no verification of this id.',
+    remedy: 'Start it again: a verification is kept by the process that ran it, for a while.',
+  },
   DF_NOT_A_TRIGGER: {
     status: 422,
     retryable: false,

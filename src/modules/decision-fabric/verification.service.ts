@@ -1,0 +1,201 @@
+import { randomUUID } from 'node:crypto';
+import { Injectable, type OnModuleDestroy } from '@nestjs/common';
+import { canonicalJson, type JsonValue } from '../../rails/canonical-json.js';
+import { bundlesFaults, type DecisionArtifacts, rulesFaultsUnder } from '../../rails/decision/artifacts.js';
+import { DecisionEngine } from '../../rails/decision/engine.js';
+import { type Bundles, BundlesSchema } from '../../rails/decision/policy.schema.js';
+import { type Rules, RulesSchema } from '../../rails/decision/rules.schema.js';
+import { firstDifference } from '../../rails/difference.js';
+import { ProbityError } from '../../rails/errors/probity-error.js';
+import { sealPolicy } from '../../rails/policy-rev.js';
+import { validatorOf } from '../../rails/validator.js';
+import { Bus } from '../../substrate/bus/bus.port.js';
+import { Clock } from '../../substrate/clock/clock.port.js';
+import { Telemetry } from '../../substrate/telemetry/telemetry.port.js';
+import { EngineInForce } from './decision-fabric.engine.js';
+import { Reexecution } from './reexecution.js';
+
+export interface VerificationRequest {
+  readonly run_id: string;
+  /** This decision alone. */
+  readonly decision_id?: string;
+  /** What would have come out under other rules or another bundle. */
+  readonly counterfactual?: { readonly rules?: unknown; readonly bundles?: unknown };
+}
+
+export interface Verification {
+  readonly verification_id: string;
+  readonly kind: 'verification' | 'counterfactual';
+  readonly run_id: string;
+  readonly state: 'RUNNING' | 'DONE' | 'FAILED';
+  /** Decisions that were made again and compared, byte for byte. */
+  readonly compared: number;
+  readonly equal: number;
+  /** Decisions of which something is not at hand. */
+  readonly not_made_again: number;
+  readonly first_difference?: {
+    readonly decision_id: string;
+    readonly event_id: string;
+    /** JSON Pointer into the decision. */
+    readonly at: string;
+    readonly recorded: string;
+    readonly again: string;
+  };
+  readonly first_not_made_again?: { readonly decision_id: string; readonly event_id: string; readonly why: string };
+  /** `APPROVE>DECLINE`: how many went from the one to the other. */
+  readonly outcomes: Readonly<Record<string, number>>;
+  readonly took_ms: number;
+  readonly detail?: string;
+}
+
+type Mutable<Value> = { -readonly [Key in keyof Value]: Value[Key] };
+
+const KEPT_MAX = 32;
+const SLICE = 64;
+
+const rules = validatorOf(RulesSchema, 'the rules');
+const bundles = validatorOf(BundlesSchema, 'the bundles');
+
+/** Makes decisions again and compares them, as jobs of this process: asked for, then asked about until they are done. */
+@Injectable()
+export class VerificationService implements OnModuleDestroy {
+  readonly #jobs = new Map<string, Mutable<Verification>>();
+  #ended = false;
+
+  constructor(
+    private readonly engine: EngineInForce,
+    private readonly bus: Bus,
+    private readonly clock: Clock,
+    private readonly telemetry: Telemetry,
+  ) {}
+
+  onModuleDestroy(): void {
+    this.#ended = true;
+  }
+
+  /** @throws DF_REQUEST_INVALID for rules or bundles that could never be in force */
+  start({ run_id, decision_id, counterfactual }: VerificationRequest): Verification {
+    const engine = counterfactual === undefined ? this.engine.now() : this.#other(counterfactual);
+    const job: Mutable<Verification> = {
+      verification_id: randomUUID(),
+      kind: counterfactual === undefined ? 'verification' : 'counterfactual',
+      run_id,
+      state: 'RUNNING',
+      compared: 0,
+      equal: 0,
+      not_made_again: 0,
+      outcomes: {},
+      took_ms: 0,
+    };
+    this.#jobs.set(job.verification_id, job);
+    const [oldest] = this.#jobs.keys();
+    if (this.#jobs.size > KEPT_MAX && oldest !== undefined) this.#jobs.delete(oldest);
+    const reexecution = new Reexecution({
+      bus: this.bus,
+      engine,
+      runId: run_id,
+      ...(decision_id === undefined ? {} : { only: decision_id }),
+      counterfactual: counterfactual !== undefined,
+    });
+    void this.#run(job, reexecution);
+    return job;
+  }
+
+  /** @throws DF_VERIFICATION_NOT_FOUND */
+  find(verificationId: string): Verification {
+    const job = this.#jobs.get(verificationId);
+    if (job !== undefined) return job;
+    throw new ProbityError('DF_VERIFICATION_NOT_FOUND', 'no verification of this id runs or ran here lately');
+  }
+
+  async #run(job: Mutable<Verification>, reexecution: Reexecution): Promise<void> {
+    const startedMs = this.clock.monotonicMs();
+    const outcomes: Record<string, number> = {};
+    job.outcomes = outcomes;
+    let done = 0;
+    try {
+      for await (const { decisionId, eventId, recorded, again, why } of reexecution.run()) {
+        if (this.#ended) throw new ProbityError('RPC_UNAVAILABLE', 'the process was stopped');
+        done += 1;
+        // Whoever waits for an answer of this process gets a turn now and then.
+        if (done % SLICE === 0) await new Promise((resolve) => setImmediate(resolve));
+        job.took_ms = Math.round(this.clock.monotonicMs() - startedMs);
+        if (again === null) {
+          job.not_made_again += 1;
+          job.first_not_made_again ??= { decision_id: decisionId, event_id: eventId, why: why ?? 'unknown' };
+          continue;
+        }
+        job.compared += 1;
+        const turn = `${recorded.outcome}>${again.outcome}`;
+        outcomes[turn] = (outcomes[turn] ?? 0) + 1;
+        if (canonicalJson(recorded) === canonicalJson(again)) {
+          job.equal += 1;
+          continue;
+        }
+        const found = firstDifference(recorded as unknown as JsonValue, again as unknown as JsonValue);
+        job.first_difference ??= {
+          decision_id: decisionId,
+          event_id: eventId,
+          at: found?.at ?? '',
+          recorded: found?.left ?? '',
+          again: found?.right ?? '',
+        };
+      }
+      job.state = 'DONE';
+    } catch (error) {
+      job.state = 'FAILED';
+      job.detail = error instanceof ProbityError ? `${error.code}: ${error.detail}` : 'an internal error';
+      this.telemetry.logger.error('df_verification_failed', { run_id: job.run_id, detail: String(error) });
+    }
+    job.took_ms = Math.round(this.clock.monotonicMs() - startedMs);
+    const { state, kind, compared, equal, not_made_again, took_ms } = job;
+    this.telemetry.logger.info('df_verification', {
+      run_id: job.run_id,
+      kind,
+      state,
+      compared,
+      equal,
+      not_made_again,
+      took_ms,
+    });
+  }
+
+  #other({
+    rules: otherRules,
+    bundles: otherBundles,
+  }: NonNullable<VerificationRequest['counterfactual']>): DecisionEngine {
+    const { artifacts } = this.engine.now();
+    const swapped: DecisionArtifacts = {
+      ...artifacts,
+      ...(otherRules === undefined ? {} : { rules: this.#rules(otherRules, artifacts) }),
+      ...(otherBundles === undefined ? {} : { bundles: this.#bundles(otherBundles) }),
+    };
+    return new DecisionEngine(swapped);
+  }
+
+  /** Cited as what it is: a revision that was never in force has its own name and digest. */
+  #rules(body: unknown, { features }: DecisionArtifacts): DecisionArtifacts['rules'] {
+    const checked: Rules = demand(() => rules.demand(body));
+    const [fault] = rulesFaultsUnder(checked, features.body);
+    if (fault !== undefined) throw new ProbityError('DF_REQUEST_INVALID', `/rules${fault.pointer}: ${fault.sentence}`);
+    return { ...sealPolicy('df.rules.counterfactual', 1, checked as never), body: checked };
+  }
+
+  #bundles(body: unknown): DecisionArtifacts['bundles'] {
+    const checked: Bundles = demand(() => bundles.demand(body));
+    const [fault] = bundlesFaults(checked);
+    if (fault !== undefined)
+      throw new ProbityError('DF_REQUEST_INVALID', `/bundles${fault.pointer}: ${fault.sentence}`);
+    return { ...sealPolicy('df.bundles.counterfactual', 1, checked as never), body: checked };
+  }
+}
+
+function demand<Value>(work: () => Value): Value {
+  try {
+    return work();
+  } catch (error) {
+    throw new ProbityError('DF_REQUEST_INVALID', error instanceof ProbityError ? error.detail : 'it cannot be read', {
+      cause: error,
+    });
+  }
+}

@@ -3,9 +3,11 @@ import { once } from 'node:events';
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
+import type { Verification } from '../../src/modules/decision-fabric/verification.service.js';
 import type { Reconciliation } from '../../src/modules/ingestion-gate/ingestion-gate.port.js';
 import type { RunRequest, RunStatus } from '../../src/modules/scenario-runner/scenario-runner.port.js';
 import type { StreamStatus } from '../../src/modules/world-stream-producer/world-stream-producer.port.js';
+import { asTopicName } from '../../src/rails/eb-ref.js';
 import type { Ref } from '../../src/rails/ref.js';
 import { generateApiKey } from '../../src/substrate/identity/api-key.js';
 import { cli } from './cli.js';
@@ -13,12 +15,14 @@ import { scratchDataFolder } from './data-folder.js';
 import { openTestPostgres, type TestPostgres } from './database.js';
 import { eventually } from './eventually.js';
 import { Http } from './http.js';
-import { demanded } from './kafka.js';
+import { demanded, openKafka } from './kafka.js';
 import { ScratchProfile } from './profiles.js';
 import { Program } from './program.js';
 
 /** The roles through which a user's file goes. */
 export const DOOR_ROLES = ['engine', 'sr', 'wsp', 'ig'] as const;
+/** And those that decide about it. */
+export const DECISION_ROLES = [...DOOR_ROLES, 'edge', 'ofp', 'dl', 'df'] as const;
 
 /**
  * The platform as its operators run it, each group of roles in a process of its own on one data folder: on what
@@ -122,6 +126,30 @@ export class Door {
     return await this.#asked<Reconciliation>('ig', path, ({ state }) => state === 'DONE', limitMs);
   }
 
+  /** Until there are so many decisions of the run; their outcomes. */
+  async decided(runId: string, count: number, limitMs = 120_000): Promise<Readonly<Record<string, number>>> {
+    const { outcomes } = await this.#asked<{ decisions: number; outcomes: Record<string, number> }>(
+      'df',
+      `/v1/decisions/summary?run=${runId}`,
+      ({ decisions }) => decisions >= count,
+      limitMs,
+    );
+    return outcomes;
+  }
+
+  /** Makes the decisions of the run again, by the process that runs the decision fabric. */
+  async verified(request: object, limitMs = 120_000): Promise<Verification> {
+    const { status, body, text } = await (await this.client('df')).post('/v1/verifications', request);
+    if (status >= 300) throw new Error(`verification: ${status} ${text}`);
+    const { verification_id } = body as Verification;
+    return await this.#asked<Verification>(
+      'df',
+      `/v1/verifications/${verification_id}`,
+      ({ state }) => state !== 'RUNNING',
+      limitMs,
+    );
+  }
+
   /** The embedded database's own process; where it was killed just now, the one that the next program starts. */
   async databasePid(): Promise<number> {
     const find = (): string | undefined =>
@@ -188,6 +216,7 @@ function embedded(data: string): Flavour {
 /** The shipped profile for real servers, with a bucket, a database and topics of its own, and a key per unit. */
 async function real(groups: readonly string[]): Promise<Flavour> {
   const run = randomBytes(4).toString('hex');
+  await forgetEarlierTests();
   const postgres: TestPostgres = await openTestPostgres('external');
   const { address, admin, roleSecret } = await postgres.fresh({ schemas: [] });
   const profile = new ScratchProfile('dev');
@@ -237,6 +266,19 @@ async function real(groups: readonly string[]): Promise<Flavour> {
       profile.remove();
     },
   };
+}
+
+/** Topics outlive a test on a shared broker, and a fabric that begins at the oldest record would decide what earlier tests have left. */
+async function forgetEarlierTests(): Promise<void> {
+  const bus = await openKafka();
+  try {
+    for (const topic of ['fp.bus.traffic.v1', 'fp.bus.control.v1'].map(asTopicName)) {
+      const marks = await bus.marks(topic).catch(() => []);
+      for (const { partition, highWater } of marks) await bus.trim({ topic, partition, offset: highWater });
+    }
+  } finally {
+    await bus.close();
+  }
 }
 
 /** A port that nobody listens on. */

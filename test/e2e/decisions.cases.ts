@@ -1,0 +1,167 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parse } from 'yaml';
+import type { DecisionAnswer, DecisionView } from '../../src/modules/decision-fabric/decision-fabric.service.js';
+import type { DecisionsPage } from '../../src/modules/decision-fabric/decision-fabric.controller.js';
+import type { Posture } from '../../src/rails/events/posture.schema.js';
+import type { Rules } from '../../src/rails/decision/rules.schema.js';
+import { Door, importedRun } from '../support/door.js';
+import { eventually } from '../support/eventually.js';
+import { handbookFile } from '../support/handbook-file.js';
+import type { Http } from '../support/http.js';
+
+const ROWS = 1_500;
+
+/** A file through everything that decides: each transaction decided once, and every decision the same when it is made again. */
+export function decisionsSuite(flavour: 'embedded' | 'real', groups: readonly string[]): void {
+  describe(`decisions of a file, ${groups.length === 1 ? 'all roles in one process' : 'each role in a process of its own'}`, () => {
+    let door: Door;
+    let df: Http;
+    let run = '';
+
+    beforeAll(async () => {
+      door = await Door.open(flavour, groups);
+      df = await door.client('df');
+      const scenario = `decisions-${randomBytes(4).toString('hex')}`;
+      ({ run_id: run } = await importedRun(door, handbookFile(ROWS, 23), scenario));
+      expect(await door.settled(run)).toMatchObject({ state: 'READY' });
+      // Nothing is decided under a posture of nobody: the ladder has climbed before anything is streamed.
+      const dl = await door.client('dl');
+      await eventually(
+        async () => ((await dl.get('/v1/posture')).body as { posture: Posture | null }).posture?.mode,
+        (mode) => mode === 'NORMAL',
+        30_000,
+      );
+      await door.stream(run);
+      await door.streamed(run);
+    }, 150_000);
+    afterAll(() => door.close());
+
+    it('are one per transaction, with their intents, and ledger and bus agree on all of it', async () => {
+      const outcomes = await door.decided(run, ROWS);
+      expect(Object.values(outcomes).reduce((a, b) => a + b, 0)).toBe(ROWS);
+      const { by_type, ...found } = await door.reconciled(run);
+      expect(found).toMatchObject({ admitted: ROWS, on_bus: ROWS, reconciled: true });
+      expect(by_type).toMatchObject({
+        transaction: { admitted: ROWS, on_bus: ROWS },
+        decision: { admitted: ROWS, on_bus: ROWS },
+        action_intent: { admitted: ROWS + (outcomes['QUEUE'] ?? 0) },
+      });
+    }, 150_000);
+
+    it('come out the same, byte for byte, when they are made again from the bus', async () => {
+      const { state, compared, equal, not_made_again, first_difference } = await door.verified({ run_id: run });
+      expect([state, compared, equal, not_made_again, first_difference]).toEqual(['DONE', ROWS, ROWS, 0, undefined]);
+    }, 150_000);
+
+    it('do not, with one rule changed: the first that differs is named, and so is the place', async () => {
+      const file = join(process.cwd(), 'profiles/local/policy/df.rules.yaml');
+      const { body } = parse(readFileSync(file, 'utf8')) as { body: Rules };
+      const rules = JSON.parse(JSON.stringify(body)) as { lists: { rules: { id: string; when: string }[] }[] };
+      for (const list of rules.lists)
+        for (const rule of list.rules)
+          if (rule.id === 'block.sanctioned_country') rule.when = 'event.amount_minor % 2 == 0';
+      const found = await door.verified({ run_id: run, counterfactual: { rules } });
+      expect(found).toMatchObject({ state: 'DONE', kind: 'counterfactual', compared: ROWS });
+      expect(found.equal).toBe(0);
+      expect(found.first_difference?.event_id).toMatch(/^[0-9a-f]{64}$/);
+      expect(found.outcomes['APPROVE>DECLINE']).toBeGreaterThan(ROWS / 4);
+      // What would have come out changed nothing that did.
+      expect(await door.decided(run, ROWS)).not.toHaveProperty('DECLINE', ROWS);
+    }, 150_000);
+
+    it('are found by outcome, entity and reason, page by page, and each says everything that it came from', async () => {
+      const first = (await df.get(`/v1/decisions?run=${run}&limit=100`)).body as DecisionsPage;
+      const second = (await df.get(`/v1/decisions?run=${run}&limit=100&cursor=${first.next_cursor ?? ''}`))
+        .body as DecisionsPage;
+      const ids = [...first.decisions, ...second.decisions].map(({ decision_id }) => decision_id);
+      expect(new Set(ids).size).toBe(200);
+      const [row] = first.decisions;
+      const entity = (await df.get(`/v1/decisions?entity_key=${row?.entity_key ?? ''}&run=${run}`))
+        .body as DecisionsPage;
+      expect(new Set(entity.decisions.map(({ entity_key }) => entity_key))).toEqual(new Set([row?.entity_key]));
+      const view = (await df.get(`/v1/decisions/${row?.decision_id ?? ''}`)).body as DecisionView;
+      expect(view.decision).toMatchObject({
+        decision_id: row?.decision_id,
+        posture: { status: 'USED', mode: 'NORMAL', scope_key: 'GLOBAL' },
+        bundle: { status: 'ABSENT', reason: 'NO_ACTIVE' },
+        features: { status: 'USED' },
+        graph: { status: 'NOT_REQUESTED_BY_PLAN' },
+      });
+      expect(view.admitted_at_utc).toMatch(/Z$/);
+      expect((await df.get(`/v1/decisions/${'0'.repeat(64)}`)).status).toBe(404);
+      expect((await df.get('/v1/decisions?outcome=MAYBE')).body).toMatchObject({ code: 'HTTP_REQUEST_INVALID' });
+    });
+
+    it('are all duplicates when the file is streamed again: nothing is decided twice', async () => {
+      const before = (await door.reconciled(run)).by_type;
+      await door.stream(run, { again: true });
+      expect(await door.streamed(run, 60_000, 2)).toMatchObject({ duplicate: ROWS });
+      expect((await door.reconciled(run)).by_type).toEqual(before);
+    }, 150_000);
+
+    describe('at once', () => {
+      const transaction = (id: string, more: object = {}) => ({
+        transaction_id: id,
+        occurred_at: '2026-01-31T12:00:00Z',
+        amount: '12.30',
+        currency: 'EUR',
+        card_id: 'card-now',
+        ...more,
+      });
+
+      beforeAll(async () => {
+        const live = await door.request({
+          run_equivalence_key: 'live',
+          world: {
+            kind: 'live',
+            scenario_id: `live-${randomBytes(4).toString('hex')}`,
+            traffic: [{ event_type: 'transaction', schema_version: 'v1' }],
+          },
+          strategy: 'AUTO',
+        } as never);
+        expect(await door.settled(live.run_id)).toMatchObject({ state: 'READY' });
+      });
+
+      it('the answer is the very record of the ordinary path, and a retry is answered with it', async () => {
+        const asked = { transaction: transaction('now-1', { country: 'KP' }), deadline_ms: 10_000 };
+        const first = (await df.post('/v1/decisions', asked)).body as DecisionAnswer;
+        expect(first).toMatchObject({ admission: 'ADMIT', outcome: 'DECLINE', timed_out: false });
+        expect(first.decision?.reason_codes).toEqual(['COUNTRY_BLOCKED']);
+        const view = await eventually(
+          async () => (await df.get(`/v1/decisions/${first.decision_id}`)).body as DecisionView,
+          ({ decision }) => (decision as unknown) !== undefined,
+        );
+        expect(view.decision).toEqual(first.decision);
+        const again = (await df.post('/v1/decisions', asked)).body as DecisionAnswer;
+        expect(again).toEqual({ ...first, admission: 'DUPLICATE' });
+      });
+
+      it('past its deadline it is the outcome of the policy, marked so, and the decision that comes later is linked to it', async () => {
+        const asked = { transaction: transaction('now-2'), deadline_ms: 1 };
+        const { body, status } = await df.post('/v1/decisions', asked);
+        expect(status).toBe(200);
+        expect(body).toMatchObject({ outcome: 'STEP_UP', timed_out: true });
+        const { decision_id } = body as DecisionAnswer;
+        const view = await eventually(
+          async () => (await df.get(`/v1/decisions/${decision_id}`)).body as DecisionView,
+          ({ timeouts }) => Array.isArray(timeouts),
+          30_000,
+        );
+        expect(view.timeouts).toMatchObject([{ outcome: 'STEP_UP', deadline_ms: 1 }]);
+        expect(view.decision.source_event.event_id).toBe((body as DecisionAnswer).event_id);
+      });
+
+      it('what cannot be admitted is refused with the code that says why, and nothing is decided', async () => {
+        const unpayable = await df.post('/v1/decisions', { transaction: transaction('now-3', { amount: 'much' }) });
+        expect(unpayable.body).toMatchObject({ code: 'EDGE_MAPPING_FAILED', status: 422 });
+        const both = await df.post('/v1/decisions', { transaction: {}, envelope: {} });
+        expect(both.body).toMatchObject({ code: 'DF_REQUEST_INVALID' });
+        const broken = await df.post('/v1/decisions', { envelope: { event_id: 'x' } });
+        expect(broken.body).toMatchObject({ code: 'DF_REQUEST_INVALID' });
+      });
+    });
+  });
+}

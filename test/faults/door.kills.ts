@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { expect } from '@jest/globals';
-import { type DOOR_ROLES, Door, importedRun } from '../support/door.js';
+import { type DECISION_ROLES, Door, importedRun } from '../support/door.js';
 import { demanded } from '../support/kafka.js';
 import { handbookFile } from '../support/handbook-file.js';
 import { seeded } from '../support/kafka-log.js';
@@ -16,7 +16,7 @@ export interface KillPlan {
   readonly scenario: string;
 }
 
-type Victim = (typeof DOOR_ROLES)[number] | 'database' | 'broker';
+export type Victim = (typeof DECISION_ROLES)[number] | 'database' | 'broker';
 
 /**
  * Streams a file while processes and servers are killed at moments from a seed, and started again; streams it once more
@@ -65,7 +65,7 @@ export async function streamUnderKills(plan: KillPlan): Promise<void> {
   }
 }
 
-async function killed(door: Door, victim: Victim): Promise<void> {
+export async function killed(door: Door, victim: Victim): Promise<void> {
   if (victim === 'broker') {
     await server('PROBITY_TEST_KAFKA_CONTROL');
     return;
@@ -86,6 +86,6 @@ async function server(variable: string): Promise<void> {
 }
 
 /** When the next kill comes; the moments are the fault, nothing is hoped for by them. */
-function pause(durationMs: number): Promise<void> {
+export function pause(durationMs: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, durationMs));
 }

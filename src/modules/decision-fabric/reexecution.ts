@@ -9,8 +9,8 @@ import { type Label, LabelSchema } from '../../rails/events/label.schema.js';
 import type { Posture } from '../../rails/events/posture.schema.js';
 import { type BusEvent, readEvent } from '../../rails/events/read-event.js';
 import { type Cut, FeatureState } from '../../rails/features/feature-state.js';
-import { hasItsNumbers } from '../../rails/features/kept.js';
-import { type FeatureSetPlan, planOf } from '../../rails/features/plan.js';
+import { amountsOf, hasItsNumbers } from '../../rails/features/kept.js';
+import { planOf } from '../../rails/features/plan.js';
 import { snapshotOf } from '../../rails/features/snapshot.js';
 import { isNoWorld, type RunPins } from '../../rails/pins.js';
 import { toEpochMicros } from '../../rails/time.js';
@@ -59,14 +59,15 @@ interface Open {
  */
 export class Reexecution {
   readonly #state: FeatureState;
-  readonly #plan: FeatureSetPlan;
+  readonly #amounts: ReadonlyMap<string, readonly string[]>;
   readonly #cursors: LogCursor[] = [];
   readonly #applied = new Map<string, number>();
   readonly #postures = new Map<string, string>();
 
   constructor(private readonly options: ReexecutionOptions) {
-    this.#plan = planOf(options.engine.artifacts.features.body);
-    this.#state = new FeatureState(this.#plan);
+    const plan = planOf(options.engine.artifacts.features.body);
+    this.#amounts = amountsOf(plan);
+    this.#state = new FeatureState(plan);
   }
 
   async *run(): AsyncGenerator<Reexecuted, void> {
@@ -148,7 +149,7 @@ export class Reexecution {
     const { eventId, eventType, ts, payload } = event;
     if (pinsOf(event)?.run_id !== this.options.runId) return;
     const seen = { eventId, eventType, ts, partition, offset, payload };
-    if (hasItsNumbers(this.#plan, seen)) this.#state.apply([seen]);
+    if (hasItsNumbers(this.#amounts, seen)) this.#state.apply([seen]);
   }
 
   #applyFact(event: BusEvent, partition: number, { offset }: BusRecord): void {

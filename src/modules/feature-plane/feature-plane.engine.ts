@@ -7,6 +7,7 @@ import { LabelSchema } from '../../rails/events/label.schema.js';
 import { type BusEvent, readEvent } from '../../rails/events/read-event.js';
 import type { FeatureEvent } from '../../rails/features/event-table.js';
 import {
+  amountsOf,
   hasItsNumbers,
   keptFields,
   type KeptEvent,
@@ -65,6 +66,7 @@ export class FeatureEngine implements OnModuleInit, OnModuleDestroy {
   readonly runs: FeatureRuns;
   readonly #fields: readonly string[];
   readonly #types: ReadonlySet<string>;
+  readonly #amounts: ReadonlyMap<string, readonly string[]>;
   readonly #heads = new Map<string, { next: number; highWater: number }>();
   #invalid: InvalidRecord[] = [];
   #fence = 0;
@@ -86,6 +88,7 @@ export class FeatureEngine implements OnModuleInit, OnModuleDestroy {
     this.plan = planOf(policy.body);
     this.#fields = keptFields(this.plan);
     this.#types = new Set(this.plan.streams.map(({ eventType }) => eventType));
+    this.#amounts = amountsOf(this.plan);
     this.runs = new FeatureRuns(this.plan, this.#fields);
     this.signals = new FeatureSignals(telemetry, clock, this);
   }
@@ -201,7 +204,7 @@ export class FeatureEngine implements OnModuleInit, OnModuleDestroy {
       return;
     }
     const seen = featureEventOf(event, batch.partition, record);
-    if (!hasItsNumbers(this.plan, seen)) {
+    if (!hasItsNumbers(this.#amounts, seen)) {
       const digest = this.runs.digestOf(event.pins);
       sorted.invalid.push(
         invalidRecord(batch, record, 'PAYLOAD_UNUSABLE', 'a number that is summed is not there', digest),

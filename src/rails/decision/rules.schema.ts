@@ -1,4 +1,4 @@
-import { Type } from '@sinclair/typebox';
+import { type TSchema, Type } from '@sinclair/typebox';
 import { OutcomeSchema, ReasonCodeSchema } from '../events/decision.schema.js';
 import { closed, type Sealed } from '../schema.js';
 
@@ -17,11 +17,14 @@ const shared = {
   shadow: Type.Optional(Type.Boolean({ description: 'evaluated and recorded, and never acts' })),
 };
 
-const list = <Kind extends string>(kind: Kind, outcomes: 'demanded' | 'none') =>
+const RuleSchema = closed({ ...shared, outcome: OutcomeSchema });
+const AllowRuleSchema = closed(shared);
+
+const list = <Kind extends string, Rule extends TSchema>(kind: Kind, rule: Rule) =>
   closed({
     name: Type.String({ pattern: '^[a-z][a-z0-9_-]{0,63}$' }),
     kind: Type.Literal(kind),
-    rules: Type.Array(closed(outcomes === 'none' ? shared : { ...shared, outcome: OutcomeSchema }), { maxItems: 200 }),
+    rules: Type.Array(rule, { maxItems: 200 }),
   });
 
 /**
@@ -34,10 +37,10 @@ export const RulesSchema = closed(
   {
     lists: Type.Array(
       Type.Union([
-        list('block', 'demanded'),
-        list('allow', 'none'),
-        list('raise', 'demanded'),
-        list('score', 'demanded'),
+        list('block', RuleSchema),
+        list('allow', AllowRuleSchema),
+        list('raise', RuleSchema),
+        list('score', RuleSchema),
       ]),
       { maxItems: 32 },
     ),

@@ -58,7 +58,7 @@ export function compileRules(rules: Rules, expressions: Expressions): readonly C
         list: name,
         kind,
         reasonCode: rule.reason_code,
-        outcome: 'outcome' in rule ? (rule.outcome as Outcome) : null,
+        outcome: 'outcome' in rule ? rule.outcome : null,
         shadow: rule.shadow === true,
         expression: compiled.expression,
       };

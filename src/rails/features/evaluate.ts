@@ -248,9 +248,10 @@ function placeOf(read: (field: FieldName) => number): Place | null {
   return Number.isNaN(latitudeE6) || Number.isNaN(longitudeE6) ? null : { latitudeE6, longitudeE6 };
 }
 
+/** Whole numbers alone (law R11): what is none is missing, whoever asks. */
 function numberOf(event: FeatureEvent, field: FieldName): number | null {
   const number = event.payload[field];
-  return typeof number === 'number' ? number : null;
+  return Number.isSafeInteger(number) ? (number as number) : null;
 }
 
 function hourOf(ts: number): number {

@@ -66,7 +66,7 @@ export class EventTable {
     }
     for (const [field, column] of this.#numbers) {
       const number = event.payload[field];
-      column[slot] = typeof number === 'number' ? number : Number.NaN;
+      column[slot] = Number.isSafeInteger(number) ? (number as number) : Number.NaN;
     }
     this.#slots.set(event.eventId, slot);
     return slot;

@@ -47,9 +47,25 @@ export function restoreLabel([labelId, target, observed, isFraud, partition, off
   return { labelId, target, observed, isFraud: isFraud === 1, partition, offset };
 }
 
-/** Whether an event has the numbers that are summed; one without would make every later sum of its key no number. */
-export function hasItsNumbers(plan: FeatureSetPlan, { eventType, payload }: FeatureEvent): boolean {
-  return plan.streams.every(
-    (stream) => stream.eventType !== eventType || stream.sums.every((field) => Number.isSafeInteger(payload[field])),
-  );
+/** By type of event, the numbers that features add up or compare: every event of the type has them, or no feature can use it. */
+export function amountsOf(plan: FeatureSetPlan): ReadonlyMap<string, readonly string[]> {
+  const amounts = new Map<string, Set<string>>();
+  for (const { definition } of plan.groups) {
+    if (definition.key === undefined) continue;
+    const fields = amounts.get(definition.event_type) ?? new Set();
+    amounts.set(definition.event_type, fields);
+    for (const feature of definition.features)
+      if (COMPUTES.has(feature.aggregate) && 'field' in feature) fields.add(feature.field);
+  }
+  return new Map([...amounts].map(([eventType, fields]) => [eventType, [...fields]]));
+}
+
+const COMPUTES: ReadonlySet<string> = new Set(['sum', 'min', 'max', 'mean', 'stddev']);
+
+/** One without them would make every later sum of its key no number. */
+export function hasItsNumbers(
+  amounts: ReadonlyMap<string, readonly string[]>,
+  { eventType, payload }: FeatureEvent,
+): boolean {
+  return (amounts.get(eventType) ?? []).every((field) => Number.isSafeInteger(payload[field]));
 }

@@ -15,8 +15,8 @@ import { IngestionGatePort } from '../ingestion-gate/ingestion-gate.port.js';
 import { ProducerEdgesPort } from '../producer-edges/producer-edges.port.js';
 import { decisionIdOf } from './decision-fabric.consumer.js';
 import { EngineInForce } from './decision-fabric.engine.js';
-import { DecisionFabricStore, type Timeout } from './decision-fabric.store.js';
-import { DecisionTail } from './decision-tail.js';
+import { DecisionFabricStore, type DecisionRow, type Timeout } from './decision-fabric.store.js';
+import { DecisionTail, type DecisionWatch } from './decision-tail.js';
 import { Submission } from './submission.js';
 
 /** A request for a verdict at once: one of the two. */
@@ -56,6 +56,7 @@ interface Submitted {
 
 /** A submission may take this long before the deadline decides; the gate's own limits are shorter. */
 const ANSWER_MS = 10_000;
+const LOOK_AGAIN_MS = 50;
 
 /** Verdicts for those who wait for one, and decisions for those who look one up. */
 @Injectable()
@@ -80,14 +81,14 @@ export class DecisionFabricService {
     const deadlineMs = Math.min(request.deadline_ms ?? deadlines.default_ms, deadlines.max_ms);
     const late = new AbortController();
     const ended = this.clock.sleep(deadlineMs, late.signal).then(() => late.abort());
+    const watch = await this.tail.watch();
     try {
-      await this.tail.open();
       const submitted = await this.#submit(request, trace);
       if (!engine.isTrigger(submitted.eventType as EventType))
         throw new ProbityError('DF_NOT_A_TRIGGER', `events of the type ${submitted.eventType} are not decided`);
       const decisionId = decisionIdOf({ pins: submitted.pins, eventId: submitted.eventId as never }, scope);
       const answer = { decision_id: decisionId, event_id: submitted.eventId, admission: submitted.admission };
-      const seen = await this.#await(decisionId, submitted.admission === 'DUPLICATE', late.signal);
+      const seen = await this.#await(watch, decisionId, submitted.admission === 'DUPLICATE', late.signal);
       if (seen !== undefined)
         return {
           ...answer,
@@ -103,6 +104,7 @@ export class DecisionFabricService {
       });
       return { ...answer, outcome: timeout_outcome, timed_out: true };
     } finally {
+      watch.close();
       late.abort();
       await ended;
     }
@@ -112,11 +114,7 @@ export class DecisionFabricService {
   async find(decisionId: string, trace: Context): Promise<DecisionView> {
     const row = await this.store.find(decisionId);
     if (row === null) throw new ProbityError('DF_DECISION_NOT_FOUND', 'no decision of this id is known here');
-    const ebRef: EbRef = {
-      topic: 'fp.bus.traffic.v1' as EbRef['topic'],
-      partition: row.partition,
-      offset: row.record_offset,
-    };
+    const ebRef = ebRefOf(row);
     const [decision, { receipts }, timeouts] = await Promise.all([
       this.submission.read(ebRef, decisionId),
       this.gate.receipts(
@@ -137,20 +135,23 @@ export class DecisionFabricService {
 
   /** On the bus, or, of an event that was decided before, where the index says; both are looked at until one answers. */
   async #await(
+    watch: DecisionWatch,
     decisionId: string,
     mayBeOld: boolean,
     signal: AbortSignal,
   ): Promise<{ readonly decision: Decision; readonly ebRef: EbRef } | undefined> {
-    const waiting = this.tail.wait(decisionId, signal);
+    const waiting = watch.wait(decisionId, signal);
     if (!mayBeOld) return await waiting;
-    const row = await this.store.find(decisionId);
-    if (row === null) return await waiting;
-    const ebRef: EbRef = {
-      topic: 'fp.bus.traffic.v1' as EbRef['topic'],
-      partition: row.partition,
-      offset: row.record_offset,
-    };
-    return { decision: await this.submission.read(ebRef, decisionId), ebRef };
+    // A decision that passed before the tail was opened stands in the index, or will in a moment.
+    for (;;) {
+      const row = await this.store.find(decisionId);
+      if (row !== null) {
+        const ebRef = ebRefOf(row);
+        return { decision: await this.submission.read(ebRef, decisionId), ebRef };
+      }
+      const seen = await Promise.race([waiting, this.clock.sleep(LOOK_AGAIN_MS, signal)]);
+      if (seen !== undefined || signal.aborted) return seen ?? undefined;
+    }
   }
 
   async #submit({ transaction, envelope }: DecisionRequest, trace: Context): Promise<Submitted> {
@@ -176,6 +177,10 @@ export class DecisionFabricService {
     const { event_id: eventId, event_type: eventType } = checked.value;
     return { pins: pins.pins, eventId, eventType, admission: result.decision };
   }
+}
+
+function ebRefOf({ partition, record_offset }: DecisionRow): EbRef {
+  return { topic: 'fp.bus.traffic.v1' as EbRef['topic'], partition, offset: record_offset };
 }
 
 /** With the gate's own code where there is one, so that the client knows what to do. */

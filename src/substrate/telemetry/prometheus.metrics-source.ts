@@ -11,7 +11,8 @@ const answers = validatorOf(
       result: Type.Array(
         Type.Object({
           metric: Type.Record(Type.String(), Type.String()),
-          value: Type.Tuple([Type.Number(), Type.String()]),
+          /** Time in seconds, and the value as text. */
+          value: Type.Array(Type.Union([Type.Number(), Type.String()]), { minItems: 2, maxItems: 2 }),
         }),
       ),
     }),

@@ -49,6 +49,37 @@ const everything = {
   source: { output_id: 'transactions', row: 0 },
 };
 
+const planned = {
+  action_domain: 'txn_disposition',
+  action_type: 'record',
+  action_key: 'primary',
+  idempotency_key: digestText('k'),
+  target: { type: 'transaction', id: 't-1' },
+};
+const decision = {
+  decision_id: digestText('d'),
+  scope: 'payment',
+  entity_key: 'card-1',
+  outcome: 'DECLINE',
+  reason_codes: ['COUNTRY_BLOCKED'],
+  source_event: {
+    event_id: 'e-1',
+    event_type: 'transaction',
+    ts_utc: '2018-04-01T00:00:31.000000Z',
+    payload_hash: digestText('p'),
+    eb_ref: { topic: 't', partition: 0, offset: 0 },
+  },
+  posture: { status: 'UNAVAILABLE', mode: 'FAIL_CLOSED', mask: unrestricted([]) },
+  bundle: { status: 'ABSENT', reason: 'NO_ACTIVE' },
+  features: { status: 'FORBIDDEN_BY_MASK', forbidden_groups: ['core_card'] },
+  graph: { status: 'NOT_REQUESTED_BY_PLAN' },
+  model: { skipped: 'NO_ACTIVE' },
+  rules: { policy_rev: sealPolicy('df.rules', 1, {}).policy_rev, hits: [], faults: [], shadow_hits: [] },
+  shadow_bundles: [],
+  policy_rev: sealPolicy('df.decision', 1, {}).policy_rev,
+  actions: [planned],
+};
+
 /** For each contract what the code makes, and a change that the published schema must refuse. */
 const EXAMPLES: Readonly<Record<string, { readonly good: readonly object[]; readonly bad: object }>> = {
   actor: { good: [systemActor('ig'), ANONYMOUS_ACTOR], bad: { source_type: 'HUMAN' } },
@@ -77,6 +108,76 @@ const EXAMPLES: Readonly<Record<string, { readonly good: readonly object[]; read
   'policy-rev': { good: [sealPolicy('p', 1, {}).policy_rev], bad: { revision: 0 } },
   ref: { good: [ref], bad: { locator: '../a' } },
   'payload.transaction': { good: [payment, { ...payment, ...everything }], bad: { amount_minor: 12.3 } },
+  'payload.decision': { good: [decision], bad: { outcome: 'MAYBE' } },
+  'payload.action_intent': {
+    good: [
+      {
+        ...planned,
+        decision_id: digestText('d'),
+        scope: 'payment',
+        entity_key: 'card-1',
+        origin: 'DF',
+        actor: systemActor('df'),
+        outcome: 'DECLINE',
+        reason_codes: ['COUNTRY_BLOCKED'],
+        policy_rev: sealPolicy('df.decision', 1, {}).policy_rev,
+      },
+    ],
+    bad: { origin: 'UI' },
+  },
+  'payload.action_outcome': {
+    good: [
+      {
+        outcome_id: digestText('o'),
+        idempotency_key: digestText('k'),
+        intent_event_id: digestText('k'),
+        decision_id: digestText('d'),
+        entity_key: 'card-1',
+        action_domain: 'txn_disposition',
+        action_type: 'record',
+        status: 'EXECUTED',
+        reason_codes: [],
+        attempt_no: 1,
+        retryable: false,
+        origin: 'DF',
+        actor: systemActor('df'),
+        policy_rev: sealPolicy('al.actions', 1, {}).policy_rev,
+        completed_at_utc: '2018-04-01T00:00:31.000000Z',
+      },
+    ],
+    bad: { status: 'UNKNOWN' },
+  },
+  'payload.label': {
+    good: [
+      {
+        label_id: digestText('l'),
+        target_event_id: 'e-1',
+        label_type: 'fraud_disposition',
+        label_value: 'FRAUD_CONFIRMED',
+        effective_at_utc: '2018-04-01T00:00:31.000000Z',
+        observed_at_utc: '2018-04-08T00:00:31.000000Z',
+        source: { kind: 'truth_product', output_id: 'labels' },
+      },
+    ],
+    bad: { label_value: 'PERHAPS' },
+  },
+  'payload.dl.posture': {
+    good: [
+      {
+        scope_key: 'GLOBAL',
+        mode: 'NORMAL',
+        mask: unrestricted(['core_card']),
+        health: 'HEALTHY',
+        reason_codes: [],
+        triggers: [{ signal: 'features.lag', observed: 12, comparison: 'above', threshold: 10 }],
+        snapshot_id: digestText('r'),
+        policy_rev: sealPolicy('dl.ladder', 1, {}).policy_rev,
+        posture_seq: 1,
+        decided_at_utc: '2018-04-01T00:00:31.000000Z',
+      },
+    ],
+    bad: { posture_seq: 0 },
+  },
   'payload.sr.ready': { good: [{ message_id: digestText(''), facts_view: ref }], bad: { message_id: 'x' } },
 };
 

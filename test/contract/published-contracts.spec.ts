@@ -102,6 +102,7 @@ const EXAMPLES: Readonly<
         duplicate: 0,
         quarantined: 0,
         on_bus: 1,
+        by_type: { transaction: { admitted: 1, on_bus: 1 } },
         set_digest: digest,
         missing_on_bus: [],
         not_in_ledger: [],

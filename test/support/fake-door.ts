@@ -281,6 +281,7 @@ export class FakeDoor {
       duplicate: 0,
       quarantined,
       on_bus: admitted - lost.length,
+      by_type: { transaction: { admitted, on_bus: admitted - lost.length } },
       missing_on_bus: lost,
       not_in_ledger: [],
       more_than_once_on_bus: [],

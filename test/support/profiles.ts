@@ -21,6 +21,11 @@ export class ScratchProfile {
     return text.slice(0, at).split('\n').length;
   }
 
+  /** Policies that the program of a test has no units for. */
+  without(...policies: readonly string[]): void {
+    for (const policy of policies) rmSync(join(this.folder, 'policy', `${policy}.yaml`));
+  }
+
   remove(): void {
     rmSync(this.folder, { recursive: true, force: true });
   }

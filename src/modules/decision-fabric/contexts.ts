@@ -1,6 +1,5 @@
 import { type Context } from '@opentelemetry/api';
-import type { DecisionPlan } from '../../rails/decision/engine.js';
-import type { DecisionTrigger, FeaturesUse, PostureUse } from '../../rails/decision/inputs.js';
+import type { DecisionPlan, DecisionTrigger, FeaturesUse, PostureUse } from '../../rails/decision/inputs.js';
 import type { DecisionPolicy } from '../../rails/decision/policy.schema.js';
 import { postureUse } from '../../rails/decision/posture-freshness.js';
 import { isProbityError } from '../../rails/errors/probity-error.js';

@@ -1,4 +1,4 @@
-import { type CapabilityMask, maskedBy, MOST_RESTRICTIVE } from '../capability-mask.js';
+import { maskedBy, MOST_RESTRICTIVE } from '../capability-mask.js';
 import type { EventType } from '../envelope.schema.js';
 import {
   type BundleRef,
@@ -12,20 +12,9 @@ import { scoreOf } from '../model/score.js';
 import { type DecisionArtifacts, EVENT_FIELDS, incompatibility, readableUnder } from './artifacts.js';
 import { EventFacts, Expressions, type Facts, FeatureFacts, GraphFacts } from './expression.js';
 import { decisionIdRecipe, idempotencyKeyRecipe } from './ids.js';
-import type { DecisionTrigger, FeaturesUse, GraphUse, NotUsed, PostureUse } from './inputs.js';
+import type { DecisionPlan, DecisionTrigger, FeaturesUse, GraphUse, PostureUse } from './inputs.js';
 import { contributionsOf, featuresOf, graphOf, hitOf, postureOf } from './records.js';
 import { type CompiledRule, compileRules, evaluateRules, type Findings, readsEventAlone } from './rules.js';
-
-/** What a decision may lean on, fixed once for a batch. */
-export interface DecisionPlan {
-  readonly posture: PostureUse;
-  readonly mask: CapabilityMask;
-  /** Groups to ask for: wanted by rules or models, and allowed. */
-  readonly featureGroups: readonly string[];
-  /** Wanted and masked: never asked for (law R8). */
-  readonly forbiddenGroups: readonly string[];
-  readonly graph: 'ASK' | Extract<NotUsed, 'FORBIDDEN_BY_MASK' | 'NOT_REQUESTED_BY_PLAN'>;
-}
 
 interface Candidate {
   readonly bundle: Bundle;

@@ -1,3 +1,4 @@
+import type { CapabilityMask } from '../capability-mask.js';
 import type { EbRef } from '../eb-ref.js';
 import type { Digest } from '../digest.js';
 import type { Posture } from '../events/posture.schema.js';
@@ -34,3 +35,14 @@ export type FeaturesUse =
 export type GraphUse =
   | { readonly status: 'USED'; readonly context: GraphContext }
   | { readonly status: NotUsed | 'LAGGING'; readonly reason?: string };
+
+/** What a decision may lean on, fixed once for a batch. */
+export interface DecisionPlan {
+  readonly posture: PostureUse;
+  readonly mask: CapabilityMask;
+  /** Groups to ask for: wanted by rules or models, and allowed. */
+  readonly featureGroups: readonly string[];
+  /** Wanted and masked: never asked for (law R8). */
+  readonly forbiddenGroups: readonly string[];
+  readonly graph: 'ASK' | Extract<NotUsed, 'FORBIDDEN_BY_MASK' | 'NOT_REQUESTED_BY_PLAN'>;
+}

@@ -1,8 +1,7 @@
 import type { Decision } from '../events/decision.schema.js';
 import type { Bundle } from '../model/bundle.schema.js';
 import type { Score } from '../model/score.js';
-import type { DecisionPlan } from './engine.js';
-import type { FeaturesUse, GraphUse } from './inputs.js';
+import type { DecisionPlan, FeaturesUse, GraphUse } from './inputs.js';
 import type { CompiledRule } from './rules.js';
 
 /** How what was used, and what was not, stands in a decision: absent with a reason, never made up. */

@@ -3,7 +3,7 @@ import { defineErrors } from './error.js';
 export const DECISION_ERRORS = defineErrors({
   DF_DECISION_NOT_FOUND: {
     status: 404,
-    retryable: true,
+    retryable: false,
     title: 'There is no decision of this id yet.',
     remedy: 'Ask again when its event has been admitted and judged; an id follows from pins, event and scope.',
   },

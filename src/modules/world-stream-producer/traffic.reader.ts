@@ -7,7 +7,8 @@ import { eventIdOf } from '../data-engine/data-engine.port.js';
 import { type Batch, type RowPlace } from './answers.core.js';
 import { EnvelopeWriter } from './envelope-text.core.js';
 import { type CutRow, cutRow } from './row.core.js';
-import { type TimedPart, type TrafficOutput } from './stream.facts.js';
+import { type TimedPart } from '../scenario-runner/run-facts.port.js';
+import { type TrafficOutput } from './stream.facts.js';
 
 /** Parts are sealed with at most 8 MiB; a larger one is not taken into memory. */
 const PART_BYTES_MAX = 8 * 1024 * 1024;

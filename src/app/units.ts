@@ -20,6 +20,9 @@ import { IngestionGateModule } from '../modules/ingestion-gate/ingestion-gate.mo
 import { ADMISSION_POLICY } from '../modules/ingestion-gate/ingestion-gate.policy.js';
 import { INGESTION_GATE_CONTRACT, IngestionGatePort } from '../modules/ingestion-gate/ingestion-gate.port.js';
 import { IngestionGateService } from '../modules/ingestion-gate/ingestion-gate.service.js';
+import { LabelStoreModule } from '../modules/label-store/label-store.module.js';
+import { FEED_POLICY } from '../modules/label-store/label-store.policy.js';
+import { LabelStoreStore } from '../modules/label-store/label-store.store.js';
 import { ProducerEdgesGateway } from '../modules/producer-edges/producer-edges.gateway.js';
 import { ProducerEdgesModule } from '../modules/producer-edges/producer-edges.module.js';
 import { EDGES_POLICY } from '../modules/producer-edges/producer-edges.policy.js';
@@ -111,6 +114,25 @@ export const UNITS: UnitTable = defineUnits(
       schema: 'wsp',
       prefixes: [],
       policies: [STREAM_POLICY],
+      instances: 'many',
+    },
+    labels: {
+      unit: 'label-store',
+      kind: 'control service',
+      why: 'Publishes what became known of events, and when: for now the labels of sealed worlds.',
+      module: LabelStoreModule,
+      calls: [],
+      consumes: {
+        group: 'labels',
+        topics: ['fp.bus.control.v1'],
+        positions: LabelStoreStore,
+        startWhenUnknown: 'low-water',
+        batchRecordsMax: 500,
+      },
+      produces: ['fp.bus.control.v1'],
+      schema: 'label_store',
+      prefixes: [],
+      policies: [FEED_POLICY],
       instances: 'many',
     },
     ofp: {

@@ -11,6 +11,7 @@ import { STREAM_ERRORS } from './stream.errors.js';
 import type { ErrorFamily, ErrorSpec } from './error.js';
 import { HTTP_ERRORS } from './http.errors.js';
 import { IDENTITY_ERRORS } from './identity.errors.js';
+import { LABEL_ERRORS } from './labels.errors.js';
 import { OBJECTS_ERRORS } from './objects.errors.js';
 import { POSTURE_ERRORS } from './posture.errors.js';
 import { RAILS_ERRORS } from './rails.errors.js';
@@ -32,6 +33,7 @@ export const ERROR_FAMILIES: readonly { readonly title: string; readonly errors:
   { title: 'Scenario Runner', errors: RUN_ERRORS },
   { title: 'World Stream Producer', errors: STREAM_ERRORS },
   { title: 'Feature Plane', errors: FEATURE_ERRORS },
+  { title: 'Label Store', errors: LABEL_ERRORS },
   { title: 'Degrade Ladder', errors: POSTURE_ERRORS },
   { title: 'Decision Fabric', errors: DECISION_ERRORS },
 ];
@@ -51,6 +53,7 @@ export const ERRORS = {
   ...ENGINE_ERRORS,
   ...FEATURE_ERRORS,
   ...INGESTION_ERRORS,
+  ...LABEL_ERRORS,
   ...POSTURE_ERRORS,
   ...RUN_ERRORS,
   ...STREAM_ERRORS,

@@ -1,0 +1,225 @@
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { randomBytes } from 'node:crypto';
+import { LabelFeed } from '../../src/modules/label-store/label-feed.job.js';
+import { LabelStoreConsumer } from '../../src/modules/label-store/label-store.consumer.js';
+import { FEED_POLICY } from '../../src/modules/label-store/label-store.policy.js';
+import { type Feed, LabelStoreStore } from '../../src/modules/label-store/label-store.store.js';
+import { eventIdOf, type TrafficRow } from '../../src/modules/data-engine/data-engine.port.js';
+import { canonicalJson } from '../../src/rails/canonical-json.js';
+import { asTopicName } from '../../src/rails/eb-ref.js';
+import type { Label } from '../../src/rails/events/label.schema.js';
+import { readEvent } from '../../src/rails/events/read-event.js';
+import { sealPolicy } from '../../src/rails/policy-rev.js';
+import { asUtcMicros } from '../../src/rails/time.js';
+import type { Bus, BusRecord } from '../../src/substrate/bus/bus.port.js';
+import { fromEverywhere, readAll } from '../../src/substrate/bus/contract/kit.js';
+import { SystemClock } from '../../src/substrate/clock/system.clock.js';
+import type { Database } from '../../src/substrate/database/database.port.js';
+import type { Objects } from '../../src/substrate/objects/objects.port.js';
+import { StaticPolicies } from '../../src/substrate/policy/policy.port.js';
+import { eventually } from '../support/eventually.js';
+import { recordedTelemetry } from '../support/telemetry.js';
+import { type KitRun, type MadeRun, putRun, rowsOf } from './world-stream-producer.kit.js';
+
+export interface FeedGround {
+  readonly database: Database;
+  readonly bus: Bus;
+  readonly objects: Objects;
+}
+
+const CONTROL = asTopicName('fp.bus.control.v1');
+const T = (second: number) => asUtcMicros(`2018-04-08T00:00:${String(second).padStart(2, '0')}.000000Z`);
+
+/** Of twenty payments three are fraud, and one of them turns out not to be. */
+const LABELS = [
+  { key: 't-1', is_fraud: true, second: 1 },
+  { key: 't-2', is_fraud: false, second: 2 },
+  { key: 't-5', is_fraud: true, second: 3 },
+  { key: 't-9', is_fraud: true, second: 4 },
+  { key: 't-5', is_fraud: false, second: 5 },
+];
+const labelRows = LABELS.map(({ key, is_fraud, second }) => ({
+  key,
+  transaction_id: key,
+  is_fraud,
+  effective_at_utc: T(0),
+  ts_utc: T(second),
+})) as unknown as readonly TrafficRow[];
+
+/** One suite for every database, bus and object store that the feed may stand on. */
+export function labelFeedSuite(ground: () => FeedGround): void {
+  let opened: LabelFeed[];
+  beforeEach(() => {
+    opened = [];
+  });
+  afterEach(async () => {
+    await Promise.all(opened.map((each) => each.onModuleDestroy()));
+  });
+
+  function open(publish: 'all' | 'fraud_and_corrections' = 'fraud_and_corrections', batch = 2) {
+    const { database, bus, objects } = ground();
+    const policy = sealPolicy('labels.feed', 1, { publish, batch_labels_max: batch });
+    const policies = new StaticPolicies(new Map([[FEED_POLICY.policy_id, policy]]));
+    const store = new LabelStoreStore(database);
+    const clock = new SystemClock();
+    const { telemetry } = recordedTelemetry();
+    const feed = new LabelFeed(store, objects, bus, policies, clock, telemetry);
+    opened.push(feed);
+    return { store, feed, consumer: new LabelStoreConsumer(store, objects, feed, clock, telemetry) };
+  }
+
+  const made = async (
+    run: Omit<KitRun, 'key' | 'outputs'> & { labels?: readonly TrafficRow[]; failed?: boolean } = {},
+  ) =>
+    await putRun(ground().objects, {
+      ...run,
+      key: `labels-${randomBytes(6).toString('hex')}`,
+      outputs: [
+        { output_id: 'transactions', rows: rowsOf(20) },
+        ...(run.labels === undefined
+          ? []
+          : [
+              {
+                output_id: 'labels',
+                role: 'truth_products' as const,
+                rows: run.labels,
+                status: run.failed === true ? ('FAIL' as const) : ('PASS' as const),
+              },
+            ]),
+      ],
+    });
+
+  function readyRecord({ pins, ready }: MadeRun): BusRecord {
+    const envelope = {
+      ...pins,
+      event_id: ready.message_id,
+      event_type: 'sr.ready',
+      schema_version: 'v1',
+      ts_utc: T(0),
+      payload: { message_id: ready.message_id, facts_view: ready.facts_view },
+    };
+    return { key: null, headers: {}, offset: 0 as never, appendedAtMs: 0, value: Buffer.from(canonicalJson(envelope)) };
+  }
+
+  async function read(consumer: LabelStoreConsumer, run: MadeRun): Promise<void> {
+    const record = readyRecord(run);
+    await consumer.take({
+      topic: CONTROL,
+      partition: 0,
+      records: [record],
+      nextOffset: 1 as never,
+      highWater: 1 as never,
+    });
+  }
+
+  async function ended({ store }: ReturnType<typeof open>, { run_id }: MadeRun): Promise<Feed> {
+    const found = await eventually(
+      async () => await store.find(run_id),
+      (feed) => feed !== null && feed.state !== 'WAITING' && feed.state !== 'PUBLISHING',
+      20_000,
+    );
+    if (found === null) throw new Error('no feed');
+    return found;
+  }
+
+  async function published({ run_id }: MadeRun): Promise<readonly Label[]> {
+    const records = await readAll(ground().bus, await fromEverywhere(ground().bus, CONTROL));
+    return [...records.values()].flat().flatMap(({ value }) => {
+      const event = readEvent(value);
+      const own = event.ok && event.event.eventType === 'label' && event.event.envelope.run_id === run_id;
+      return own ? [event.event.payload as unknown as Label] : [];
+    });
+  }
+
+  const told = (run: MadeRun, labels: readonly Label[]): readonly string[] => {
+    const { run_id: _run, ...world } = run.pins;
+    const keys = new Map(rowsOf(20).map(({ key }) => [eventIdOf('transactions', key, world as never), key]));
+    return labels
+      .map(({ target_event_id, label_value }) => `${keys.get(target_event_id) ?? '?'} ${label_value}`)
+      .sort();
+  };
+
+  const FRAUDS_AND_CORRECTION = [
+    't-1 FRAUD_CONFIRMED',
+    't-5 FRAUD_CONFIRMED',
+    't-5 LEGIT_CONFIRMED',
+    't-9 FRAUD_CONFIRMED',
+  ];
+
+  it('publishes frauds and what takes one back, each once, with the time from which it counts', async () => {
+    const run = await made({ labels: labelRows, partRows: 2 });
+    const unit = open();
+    unit.feed.onApplicationBootstrap();
+    await read(unit.consumer, run);
+    expect(await ended(unit, run)).toMatchObject({ state: 'DONE', rows_total: 5, next_row: 5, published: 4 });
+    const labels = await published(run);
+    expect(told(run, labels)).toEqual(FRAUDS_AND_CORRECTION);
+    expect(new Set(labels.map(({ observed_at_utc }) => observed_at_utc))).toEqual(new Set([T(1), T(3), T(4), T(5)]));
+  });
+
+  it('publishes all of them where the policy says so, and READY that comes again changes nothing', async () => {
+    const run = await made({ labels: labelRows });
+    const unit = open('all');
+    unit.feed.onApplicationBootstrap();
+    await read(unit.consumer, run);
+    expect(await ended(unit, run)).toMatchObject({ state: 'DONE', published: 5 });
+    await read(unit.consumer, run);
+    expect(await ended(unit, run)).toMatchObject({ state: 'DONE', published: 5 });
+    expect(await published(run)).toHaveLength(5);
+  });
+
+  it('goes on behind the last batch that was noted, under another holder, and knows what earlier rows said', async () => {
+    const run = await made({ labels: labelRows });
+    const unit = open();
+    await read(unit.consumer, run);
+    // As a process leaves it that died behind the first three rows: t-1 and t-5 are out, the correction of t-5 is not.
+    await ground().database.query(
+      `update feeds set state = 'PUBLISHING', next_row = 3, published = 2, holder = 'dead', lease_until = now() - interval '1 s' where run_id = $1`,
+      [run.run_id],
+    );
+    unit.feed.onApplicationBootstrap();
+    expect(await ended(unit, run)).toMatchObject({ state: 'DONE', published: 4 });
+    expect(told(run, await published(run))).toEqual(['t-5 LEGIT_CONFIRMED', 't-9 FRAUD_CONFIRMED']);
+  });
+
+  it('says that a run has no labels', async () => {
+    const run = await made();
+    const unit = open();
+    await read(unit.consumer, run);
+    expect(await ended(unit, run)).toMatchObject({ state: 'NONE', published: 0 });
+  });
+
+  it.each([
+    ['whose gate did not pass', { failed: true }, 'GATE_NOT_PASSED'],
+    [
+      'of which a byte was changed',
+      {
+        tamper: {
+          stored: (key: string, bytes: Buffer) =>
+            key.includes('/labels/part') ? Buffer.from(bytes.toString().replace('true', 'tru3')) : bytes,
+        },
+      },
+      'OBJECTS_DIGEST_MISMATCH',
+    ],
+  ])('refuses labels %s, names why, and publishes none of them', async (_, change, code) => {
+    const run = await made({ labels: labelRows, ...change });
+    const unit = open();
+    unit.feed.onApplicationBootstrap();
+    await read(unit.consumer, run);
+    const feed = await ended(unit, run);
+    expect(feed).toMatchObject({ state: 'REFUSED', published: 0 });
+    expect(feed.detail).toContain(code);
+    expect(await published(run)).toEqual([]);
+  });
+
+  describe('rows that are none', () => {
+    it('are refused with their part', async () => {
+      const [first, ...rest] = labelRows;
+      const run = await made({ labels: [{ ...first, is_fraud: 'yes' } as never, ...rest] });
+      const unit = open();
+      unit.feed.onApplicationBootstrap();
+      await read(unit.consumer, run);
+      expect((await ended(unit, run)).detail).toMatch(/LBL_ROW_INVALID: .*labels\/part-000000\.ndjson\/is_fraud/);
+    });
+  });
+}

@@ -5,6 +5,7 @@ import { migrate } from './commands/migrate.js';
 import { sealPolicyFile } from './commands/policy-seal.js';
 import { listRoles } from './commands/roles.js';
 import { serve } from './commands/serve.js';
+import { addDecisionCommands } from './cli-decision.js';
 import { addDoorCommands } from './cli-door.js';
 import { asPort, profiled, withJson } from './cli-options.js';
 import type { CliOptions, Run } from './cli-run.js';
@@ -36,6 +37,7 @@ export async function runCli(words: readonly string[], options: CliOptions): Pro
 
   addPlatformCommands(program, options, run);
   addDoorCommands(program, options, run);
+  addDecisionCommands(program, options, run);
 
   try {
     await program.parseAsync([...words], { from: 'user' });

@@ -23,7 +23,7 @@ import { type Validator, validatorOf } from '../../rails/validator.js';
 import type { Address, ApiAnswer, ApiCall, ApiClient } from './api-client.js';
 
 /** The roles whose public routes the commands use. */
-export type DoorRole = 'engine' | 'sr' | 'wsp' | 'ig' | 'edge';
+export type DoorRole = 'engine' | 'sr' | 'wsp' | 'ig' | 'edge' | 'labels' | 'ofp' | 'dl' | 'df';
 
 /** Finds the process that serves a role at this moment. */
 export type Door = (role: DoorRole) => Promise<Address>;
@@ -90,11 +90,11 @@ export class DoorApi {
       body,
       repeatable,
     };
-    return (await this.#ask('engine', call, readers.uploaded)).ref;
+    return (await this.ask('engine', call, readers.uploaded)).ref;
   }
 
   async preview(request: PreviewAsked): Promise<Preview> {
-    return await this.#ask('engine', posted('/v1/engine/previews', request), readers.preview);
+    return await this.ask('engine', posted('/v1/engine/previews', request), readers.preview);
   }
 
   /** Mappings and parameter packs that the engine brings, by name. */
@@ -106,21 +106,21 @@ export class DoorApi {
   }
 
   async seal(fingerprint: string): Promise<WorldSeal> {
-    return await this.#ask('engine', got(`/v1/engine/worlds/${fingerprint}`), readers.seal);
+    return await this.ask('engine', got(`/v1/engine/worlds/${fingerprint}`), readers.seal);
   }
 
   /** The first rows of the source that could not be mapped. */
   async rejects(fingerprint: string, limit: number): Promise<readonly Reject[]> {
     const call = got(`/v1/engine/worlds/${fingerprint}/outputs/rejects/rows?limit=${limit}`);
-    return (await this.#ask('engine', call, readers.rejects)).rows.map(({ row }) => row);
+    return (await this.ask('engine', call, readers.rejects)).rows.map(({ row }) => row);
   }
 
   async requestRun(request: RunRequest): Promise<Run> {
-    return await this.#ask('sr', posted('/v1/runs', request), readers.run);
+    return await this.ask('sr', posted('/v1/runs', request), readers.run);
   }
 
   async run(runId: string): Promise<Run> {
-    return await this.#ask('sr', got(`/v1/runs/${encodeURIComponent(runId)}`), readers.run);
+    return await this.ask('sr', got(`/v1/runs/${encodeURIComponent(runId)}`), readers.run);
   }
 
   async findRun(runId: string): Promise<Run | undefined> {
@@ -128,11 +128,11 @@ export class DoorApi {
   }
 
   async runs(query: Query): Promise<Runs> {
-    return await this.#ask('sr', got(`/v1/runs${queryOf(query)}`), readers.runs);
+    return await this.ask('sr', got(`/v1/runs${queryOf(query)}`), readers.runs);
   }
 
   async facts(runId: string): Promise<RunFactsView> {
-    return await this.#ask('sr', got(`/v1/runs/${encodeURIComponent(runId)}/facts`), readers.facts);
+    return await this.ask('sr', got(`/v1/runs/${encodeURIComponent(runId)}/facts`), readers.facts);
   }
 
   async record(runId: string): Promise<unknown> {
@@ -142,25 +142,25 @@ export class DoorApi {
   /** With `again` it is sent once only: a second time could begin a pass too many. */
   async startStream(runId: string, start: { readonly pace?: Pace; readonly again?: boolean }): Promise<Stream> {
     const call = posted(`/v1/runs/${encodeURIComponent(runId)}/stream`, start);
-    return await this.#ask('wsp', { ...call, repeatable: start.again !== true }, readers.stream);
+    return await this.ask('wsp', { ...call, repeatable: start.again !== true }, readers.stream);
   }
 
   async pauseStream(runId: string): Promise<Stream> {
-    return await this.#ask('wsp', posted(`/v1/runs/${encodeURIComponent(runId)}/stream/pause`, {}), readers.stream);
+    return await this.ask('wsp', posted(`/v1/runs/${encodeURIComponent(runId)}/stream/pause`, {}), readers.stream);
   }
 
   /** Undefined where nothing of the run was ever streamed. */
   async stream(runId: string): Promise<Stream | undefined> {
     const call = got(`/v1/runs/${encodeURIComponent(runId)}/stream`);
-    return await absent(this.#ask('wsp', call, readers.stream), 'WSP_STREAM_NOT_FOUND');
+    return await absent(this.ask('wsp', call, readers.stream), 'WSP_STREAM_NOT_FOUND');
   }
 
   async reconciliation(runId: string): Promise<Reconciliation> {
-    return await this.#ask('ig', got(`/v1/runs/${encodeURIComponent(runId)}/reconciliation`), readers.reconciliation);
+    return await this.ask('ig', got(`/v1/runs/${encodeURIComponent(runId)}/reconciliation`), readers.reconciliation);
   }
 
   async receipt(receiptId: string): Promise<Receipt> {
-    return await this.#ask('ig', got(`/v1/receipts/${encodeURIComponent(receiptId)}`), readers.receipt);
+    return await this.ask('ig', got(`/v1/receipts/${encodeURIComponent(receiptId)}`), readers.receipt);
   }
 
   async receiptsOfEvent(eventId: string, runId?: string): Promise<readonly Receipt[]> {
@@ -169,11 +169,11 @@ export class DoorApi {
   }
 
   async quarantine(query: Query): Promise<QuarantinePage> {
-    return await this.#ask('ig', got(`/v1/quarantine${queryOf(query)}`), readers.page);
+    return await this.ask('ig', got(`/v1/quarantine${queryOf(query)}`), readers.page);
   }
 
   async quarantined(id: string): Promise<QuarantineEntry> {
-    return await this.#ask('ig', got(`/v1/quarantine/${encodeURIComponent(id)}`), readers.entry);
+    return await this.ask('ig', got(`/v1/quarantine/${encodeURIComponent(id)}`), readers.entry);
   }
 
   /** The raw bytes of a quarantined event; who read them, and what for, is recorded. */
@@ -182,7 +182,7 @@ export class DoorApi {
   }
 
   async release(id: string, body: { readonly reason: string; readonly correction?: unknown }): Promise<Receipt> {
-    return await this.#ask('ig', posted(`/v1/quarantine/${encodeURIComponent(id)}/release`, body), readers.receipt);
+    return await this.ask('ig', posted(`/v1/quarantine/${encodeURIComponent(id)}/release`, body), readers.receipt);
   }
 
   /** Sends lines to one of the two doors for many; answers with a line of JSON for each. */
@@ -197,7 +197,8 @@ export class DoorApi {
     return answer.text;
   }
 
-  async #ask<Value>(role: DoorRole, call: ApiCall, reader: Validator<Value>): Promise<Value> {
+  /** Any route, for the clients of other units that are built on this one. */
+  async ask<Value>(role: DoorRole, call: ApiCall, reader: Validator<Value>): Promise<Value> {
     return demanded(reader, await this.#json(role, call));
   }
 
@@ -223,8 +224,8 @@ const NEWLINE = Buffer.from('\n');
 
 type Query = Readonly<Record<string, string | number | undefined>>;
 
-const got = (path: string): ApiCall => ({ method: 'GET', path });
-const posted = (path: string, body: unknown): ApiCall => ({ method: 'POST', path, body: JSON.stringify(body) });
+export const got = (path: string): ApiCall => ({ method: 'GET', path });
+export const posted = (path: string, body: unknown): ApiCall => ({ method: 'POST', path, body: JSON.stringify(body) });
 
 export function queryOf(query: Query): string {
   const given = Object.entries(query).flatMap(([name, value]): [string, string][] =>

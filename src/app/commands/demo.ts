@@ -2,8 +2,10 @@ import type { GenerateInvocation } from '../../modules/data-engine/data-engine.p
 import type { ScenarioId, Seed } from '../../rails/pins.js';
 import { SystemClock } from '../../substrate/clock/system.clock.js';
 import { ApiClient } from '../client/api-client.js';
-import { DoorApi, type DoorRole } from '../client/door-api.js';
-import { bringToReady, ensureLiveRun, type Travel } from '../client/journey.js';
+import { qualityReport, readyToDecide, verificationReport, verified, waitForDecisions } from '../client/decided.js';
+import { DecisionApi } from '../client/decision-api.js';
+import { DoorApi, type DoorRole, type Reconciliation, type Run } from '../client/door-api.js';
+import { bringToReady, ensureLiveRun, polled, type Travel } from '../client/journey.js';
 import { openProgress } from '../client/progress.js';
 import type { Report } from '../client/report.js';
 import { endOfWorld } from '../client/world-end.js';
@@ -12,7 +14,7 @@ import { offerNamed } from './door-options.js';
 import { generateRequest } from './world.js';
 
 /** Roles without which the first start shows nothing. */
-export const DEMO_ROLES: readonly DoorRole[] = ['engine', 'sr', 'wsp', 'ig'];
+export const DEMO_ROLES: readonly DoorRole[] = ['engine', 'sr', 'wsp', 'ig', 'edge', 'labels', 'ofp', 'dl', 'df'];
 
 /** The open-ended run into which a first `curl` goes; the shipped policy of the edges names it. */
 export const LIVE_RUN = 'live';
@@ -49,13 +51,55 @@ export async function demo({ url, key, terminal, signal, always }: DemoPlace): P
     const run = await bringToReady(travel, generateRequest(world));
     // A pass that has ended is proof already: only what was not streamed yet is streamed.
     const streamed = (await api.stream(run.run_id))?.state === 'COMPLETED';
-    return await endOfWorld(travel, run, {
+    if (run.state === 'READY') await readyToDecide(travel, run.run_id);
+    const counted = await endOfWorld(travel, run, {
       stream: streamed ? 'as it is' : true,
       pace: undefined,
       rowsWord: 'rows generated',
     });
+    return counted.ok ? await decided(travel, run, counted) : counted;
   } finally {
     progress.clear();
     client.close();
   }
+}
+
+/** The second half of the story: each transaction decided, what of the fraud was stopped, and all of it made again and compared. */
+async function decided(travel: Travel, run: Run, counted: Report): Promise<Report> {
+  const { run_id } = run;
+  const { admitted } = await reconciledGate(travel, run_id);
+  await waitForDecisions(travel, run_id, admitted);
+  const quality = qualityReport(await new DecisionApi(travel.api).quality(run_id));
+  const verification = verificationReport(await verified(travel, { run_id }));
+  const gate = await reconciledGate(travel, run_id);
+  const { decision } = gate.by_type;
+  const each = decision !== undefined && decision.on_bus === admitted && gate.reconciled;
+  travel.progress.clear();
+  return {
+    ok: counted.ok && verification.ok && each,
+    document: {
+      ...counted.document,
+      decisions: quality.document,
+      verification: verification.document,
+      by_type: gate.by_type,
+    },
+    lines: [
+      ...counted.lines,
+      '',
+      'And decided:',
+      ...quality.lines,
+      each
+        ? 'Reconciled: one decision per transaction, and ledger and bus hold the same of them.'
+        : `NOT reconciled: ${decision?.on_bus ?? 0} decisions of ${admitted} transactions on the bus.`,
+      ...verification.lines,
+    ],
+  };
+}
+
+async function reconciledGate({ api, ...travel }: Travel, runId: string): Promise<Reconciliation> {
+  return await polled(
+    { api, ...travel },
+    () => api.reconciliation(runId),
+    ({ state }) => state === 'DONE',
+  );
 }

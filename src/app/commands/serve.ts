@@ -91,7 +91,7 @@ function readyReport(
 }
 
 /**
- * The demonstration needs the four roles of the door and the key that a start on its own machine makes for the operator; a profile whose
+ * The demonstration needs the roles that it shows and the key that a start on its own machine makes for the operator; a profile whose
  * policy makes no such key is somebody's production, and nothing is put into it unasked.
  */
 async function show(
@@ -119,7 +119,7 @@ async function show(
     }
     terminal.answer(once ? { ...ready.document, ...report.document } : report.document, [
       '',
-      'What a first start shows: a small world, generated, sealed, streamed through the gate and counted.',
+      'What a first start shows: a small world, generated, sealed, streamed through the gate, counted, and each payment decided.',
       ...report.lines,
       ...(once ? [] : ['', 'Your turn:', ...yourTurn(running.url, operator.file)]),
     ]);
@@ -136,8 +136,9 @@ async function show(
 
 function yourTurn(url: string, keyFile: string): readonly string[] {
   return [
-    `  curl ${url}/v1/transactions -H "Authorization: Bearer $(cat ${keyFile})" -H 'Content-Type: application/json' \\`,
-    `    -d '{"transaction_id":"my-first","occurred_at":"2026-01-31T12:00:00+01:00","amount":"12.30","currency":"EUR","card_id":"card-1"}'`,
+    `  curl ${url}/v1/decisions -H "Authorization: Bearer $(cat ${keyFile})" -H 'Content-Type: application/json' \\`,
+    `    -d '{"transaction":{"transaction_id":"my-first","occurred_at":"2026-01-31T12:00:00+01:00","amount":"12.30","currency":"EUR","card_id":"card-1"}}'`,
+    '  bin/probity decision list --outcome DECLINE    then: bin/probity explain <decision>',
     '  bin/probity import FILE --map mapping.yaml    your own file, see docs/import.md',
   ];
 }

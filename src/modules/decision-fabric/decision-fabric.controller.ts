@@ -13,6 +13,7 @@ import { RequirePermission } from '../../substrate/http/principal.js';
 import { contextOf } from '../../substrate/http/telemetry.hooks.js';
 import type { DecisionAnswer, DecisionView } from './decision-fabric.service.js';
 import { type DecisionRequest, DecisionFabricService } from './decision-fabric.service.js';
+import { type DecisionQuality, QualityService } from './quality.service.js';
 import { DecisionFabricStore, type DecisionRow, type DecisionsQuery } from './decision-fabric.store.js';
 
 const RequestSchema = closed({
@@ -45,6 +46,7 @@ export class DecisionFabricController {
   constructor(
     private readonly service: DecisionFabricService,
     private readonly store: DecisionFabricStore,
+    private readonly qualities: QualityService,
   ) {}
 
   @Post()
@@ -99,6 +101,15 @@ export class DecisionFabricController {
     if (!/^[0-9a-f]{32}$/.test(run)) throw new ProbityError('HTTP_REQUEST_INVALID', 'run is 32 hex digits');
     const outcomes = await this.store.counts(run);
     return { run_id: run, decisions: Object.values(outcomes).reduce((a, b) => a + b, 0), outcomes };
+  }
+
+  @Get('quality')
+  @RequirePermission('decision.read')
+  @ApiOperation({ summary: 'How a run was decided, against what became known of its events later' })
+  @ApiQuery({ name: 'run', description: 'The run, as 32 hex digits' })
+  async quality(@Query('run') run = ''): Promise<DecisionQuality> {
+    if (!/^[0-9a-f]{32}$/.test(run)) throw new ProbityError('HTTP_REQUEST_INVALID', 'run is 32 hex digits');
+    return await this.qualities.of(run);
   }
 
   @Get(':decision_id')

@@ -6,6 +6,7 @@ import { DecisionFabricService } from './decision-fabric.service.js';
 import { DecisionSignals } from './decision-fabric.signals.js';
 import { DecisionFabricStore } from './decision-fabric.store.js';
 import { DecisionTail } from './decision-tail.js';
+import { QualityService } from './quality.service.js';
 import { Submission } from './submission.js';
 import { VerificationController } from './verification.controller.js';
 import { VerificationService } from './verification.service.js';
@@ -19,6 +20,7 @@ import { VerificationService } from './verification.service.js';
     DecisionSignals,
     DecisionTail,
     EngineInForce,
+    QualityService,
     Submission,
     VerificationService,
   ],

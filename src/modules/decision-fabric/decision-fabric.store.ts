@@ -146,6 +146,18 @@ export class DecisionFabricStore implements PositionStore {
     return Object.fromEntries(rows.map(({ outcome, count }) => [outcome, count]));
   }
 
+  async countsOf(runId: string, eventIds: readonly string[]): Promise<Readonly<Record<string, number>>> {
+    const { rows } = await this.database.query<{ outcome: string; count: number }>(
+      {
+        text: `select outcome, count(*)::integer as count from decisions
+               where run_id = $1 and event_id = any($2::text[]) group by outcome`,
+        readOnly: true,
+      },
+      [runId, eventIds],
+    );
+    return Object.fromEntries(rows.map(({ outcome, count }) => [outcome, count]));
+  }
+
   async addTimeout(decisionId: string, timeout: Timeout): Promise<void> {
     await this.database.query(
       'insert into timeouts (decision_id, outcome, deadline_ms, answered_at) values ($1, $2, $3, $4)',

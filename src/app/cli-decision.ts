@@ -1,0 +1,58 @@
+import type { Command } from 'commander';
+import { asCount, doorway } from './cli-options.js';
+import type { CliOptions, Run } from './cli-run.js';
+import {
+  counterfactual,
+  type CounterfactualFlags,
+  type DecisionListFlags,
+  explainDecision,
+  listDecisions,
+  verifyRun,
+  type VerifyFlags,
+} from './commands/decision.js';
+import type { DoorFlags } from './flags.js';
+
+const EXITS = 'Exit codes: 0 done, 1 failed, 2 what was written is wrong, 3 a stop ran out of time.';
+const EXITS_VERIFIED =
+  'Exit codes: 0 every decision comes out as it was recorded, 1 one differs or something failed, 2 what was written is wrong.';
+
+const help = (examples: readonly string[], exits: string): string =>
+  `\nExamples:\n${examples.map((line) => `  ${line}`).join('\n')}\n\n${exits}`;
+
+/** The commands that ask why, and whether it was right. Each works wherever the roles run. */
+export function addDecisionCommands(program: Command, { table }: CliOptions, run: Run): void {
+  const decision = program.command('decision').description('decisions, as they were recorded');
+  doorway(decision.command('list'))
+    .description('list decisions, youngest first')
+    .option('--limit <number>', 'at most so many', asCount(1, 200), 20)
+    .option('--cursor <cursor>', 'go on after the page before')
+    .option('--run <run>', 'of this run alone')
+    .option('--entity <key>', 'of this card, account or customer alone')
+    .option('--outcome <outcome>', 'APPROVE, STEP_UP, QUEUE or DECLINE alone')
+    .option('--reason <code>', 'with this reason alone')
+    .addHelpText('after', help(['probity decision list --run live --outcome DECLINE'], EXITS))
+    .action((flags: DecisionListFlags) => run(flags, (_, terminal) => listDecisions(table, flags, terminal)));
+
+  doorway(program.command('explain <decision>'))
+    .description('why a decision came out as it did: reasons, score, features, posture, policies, actions')
+    .addHelpText('after', help(['probity explain 9c41…'], EXITS))
+    .action((id: string, flags: DoorFlags) => run(flags, (_, terminal) => explainDecision(table, id, flags, terminal)));
+
+  doorway(program.command('verify'))
+    .description('make the decisions of a run again from the bus, and compare them byte for byte')
+    .requiredOption('--run <run>', 'the run, by its id or equivalence key')
+    .option('--decision <id>', 'this decision alone')
+    .addHelpText(
+      'after',
+      help(['probity verify --run live', 'probity verify --run live --decision 9c41…'], EXITS_VERIFIED),
+    )
+    .action((flags: VerifyFlags) => run(flags, (_, terminal) => verifyRun(table, flags, terminal)));
+
+  doorway(program.command('counterfactual'))
+    .description('what other rules or another bundle would have decided on the same events')
+    .requiredOption('--run <run>', 'the run, by its id or equivalence key')
+    .option('--rules <file>', 'a policy file df.rules')
+    .option('--bundles <file>', 'a policy file df.bundles')
+    .addHelpText('after', help(['probity counterfactual --run live --rules stricter.yaml'], EXITS))
+    .action((flags: CounterfactualFlags) => run(flags, (_, terminal) => counterfactual(table, flags, terminal)));
+}

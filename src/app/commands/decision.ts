@@ -1,0 +1,180 @@
+import { join } from 'node:path';
+import { ProbityError } from '../../rails/errors/probity-error.js';
+import type { Rules } from '../../rails/decision/rules.schema.js';
+import { RULES_POLICY } from '../../modules/decision-fabric/decision-fabric.policy.js';
+import { DecisionApi, type DecisionAnswerView } from '../client/decision-api.js';
+import { verificationReport, verified } from '../client/decided.js';
+import { thousands } from '../client/progress.core.js';
+import { throughDoor } from '../client/through-door.js';
+import { EXIT, type ExitCode } from '../exit-codes.js';
+import type { DoorFlags } from '../flags.js';
+import { artifactOf } from '../policy-file.js';
+import { profileFolder } from '../profile.js';
+import { table, type Terminal } from '../terminal.js';
+import type { UnitTable } from '../unit-table.js';
+import { YamlFile } from '../yaml-file.js';
+import { runIdFrom } from './run.js';
+
+/** What a decision is looked up, explained or made again with: the fabric and everything that it calls. */
+const ROLES = ['df', 'ig', 'ofp', 'dl', 'edge'] as const;
+
+export interface DecisionListFlags extends DoorFlags {
+  readonly limit: number;
+  readonly cursor?: string;
+  readonly run?: string;
+  readonly entity?: string;
+  readonly outcome?: string;
+  readonly reason?: string;
+}
+
+export async function listDecisions(units: UnitTable, flags: DecisionListFlags, terminal: Terminal): Promise<ExitCode> {
+  const { limit, cursor, entity: entity_key, outcome, reason } = flags;
+  const run = flags.run === undefined ? undefined : runIdFrom(flags.run);
+  return await throughDoor({ table: units, flags, terminal, name: 'decision', roles: ROLES }, async ({ api }) => {
+    const page = await new DecisionApi(api).decisions({ limit, cursor, entity_key, outcome, reason, run });
+    terminal.answer(page, [
+      ...table(
+        ['DECISION', 'TIME', 'ENTITY', 'OUTCOME', 'REASONS'],
+        page.decisions.map((row) => [
+          row.decision_id.slice(0, 16),
+          row.ts_utc,
+          row.entity_key,
+          row.outcome,
+          row.reason_codes.join(', ') || '-',
+        ]),
+      ),
+      ...(page.next_cursor === undefined ? [] : [`More: --cursor ${page.next_cursor}`]),
+    ]);
+    return EXIT.OK;
+  });
+}
+
+/** Why a decision came out as it did: the record alone, told for people. */
+export async function explainDecision(
+  units: UnitTable,
+  id: string,
+  flags: DoorFlags,
+  terminal: Terminal,
+): Promise<ExitCode> {
+  return await throughDoor({ table: units, flags, terminal, name: 'explain', roles: ROLES }, async ({ api }) => {
+    const view = await new DecisionApi(api).decision(id);
+    terminal.answer(view, explanationOf(view, textsOf(flags.profile, view)));
+    return EXIT.OK;
+  });
+}
+
+/** Texts of rules for people, from the profile, if it is the revision that the decision cites. */
+function textsOf(profile: string, { decision }: DecisionAnswerView): ReadonlyMap<string, string> {
+  const file = YamlFile.read(join(profileFolder(profile), 'policy', `${RULES_POLICY.policy_id}.yaml`));
+  const { policy_rev, body } = artifactOf(file);
+  if (policy_rev.content_digest !== decision.rules.policy_rev.content_digest) return new Map();
+  const { lists } = body as unknown as Rules;
+  return new Map(lists.flatMap(({ rules }) => rules.map(({ id, text }) => [id, text] as const)));
+}
+
+export function explanationOf(view: DecisionAnswerView, texts: ReadonlyMap<string, string>): readonly string[] {
+  const { decision, eb_ref, admitted_at_utc, timeouts } = view;
+  const { source_event: source, posture, bundle, features, graph, model, rules } = decision;
+  const revision = ({ policy_id, revision: number, content_digest }: typeof decision.policy_rev): string =>
+    `${policy_id} revision ${number} (${content_digest.slice(0, 12)}…)`;
+  return [
+    `Decision ${decision.decision_id}: ${decision.outcome}`,
+    `  about event ${source.event_id} (${source.event_type}) of ${decision.entity_key}, ${source.ts_utc}`,
+    `    at ${source.eb_ref.topic}/${source.eb_ref.partition}/${source.eb_ref.offset}, content ${source.payload_hash.slice(0, 12)}…`,
+    `  stands at ${eb_ref.topic}/${eb_ref.partition}/${eb_ref.offset}${admitted_at_utc === undefined ? '' : `, admitted ${admitted_at_utc}`}`,
+    `  reasons: ${decision.reason_codes.join(', ') || 'none: nothing spoke against it'}`,
+    'Rules',
+    `  ${revision(rules.policy_rev)}`,
+    ...rules.hits.map(
+      ({ rule_id, list, outcome, reason_code }) =>
+        `  ${rule_id} (${list})${outcome === undefined ? '' : ` → ${outcome}`}: ${texts.get(rule_id) ?? reason_code}`,
+    ),
+    ...rules.faults.map(({ rule_id, fault }) => `  ${rule_id} could not be evaluated: ${fault}`),
+    ...rules.shadow_hits.map(({ rule_id }) => `  ${rule_id} is only watched, and would have spoken`),
+    'Model',
+    bundle.status === 'ACTIVE'
+      ? `  ${bundle.bundle_id} version ${bundle.bundle_version} (${bundle.digest.slice(0, 12)}…)`
+      : `  none: ${bundle.reason}`,
+    model.score_e6 === undefined
+      ? `  no score: ${model.skipped ?? 'unknown'}`
+      : `  score ${(model.score_e6 / 1e6).toFixed(6)}`,
+    ...(model.contributions ?? []).map(
+      ({ feature, value, contribution_e6 }) =>
+        `    ${feature} = ${value ?? 'missing'}: ${contribution_e6 < 0 ? '−' : '+'}${(Math.abs(contribution_e6) / 1e6).toFixed(3)} log odds`,
+    ),
+    'What it stood on',
+    `  posture ${posture.mode} (${posture.status}${posture.posture_seq === undefined ? '' : `, number ${posture.posture_seq} of ${posture.scope_key ?? ''}, confirmed ${posture.decided_at_utc ?? ''}`})`,
+    `  features ${features.status}${features.reason === undefined ? '' : `: ${features.reason}`}${features.feature_snapshot_hash === undefined ? '' : `, snapshot ${features.feature_snapshot_hash.slice(0, 12)}…`}`,
+    ...(features.definitions === undefined ? [] : [`    ${revision(features.definitions)}`]),
+    ...(features.groups ?? []).map(({ name, version, status }) => `    ${name} v${version}: ${status}`),
+    ...(features.forbidden_groups ?? []).map((name) => `    ${name}: forbidden by the posture`),
+    ...(features.input_basis === undefined
+      ? []
+      : [`    up to basis ${features.input_basis.basis_digest.slice(0, 12)}…`]),
+    `  graph ${graph.status}${graph.reason === undefined ? '' : `: ${graph.reason}`}`,
+    `  policy ${revision(decision.policy_rev)}`,
+    'What it asked for',
+    ...(decision.actions.length === 0 ? ['  nothing'] : []),
+    ...decision.actions.map(
+      ({ action_domain, action_type, target, idempotency_key }) =>
+        `  ${action_type} (${action_domain}) for ${target.type} ${target.id}, once under ${idempotency_key.slice(0, 12)}…`,
+    ),
+    ...timeouts.map(
+      ({ outcome, deadline_ms, answered_at }) =>
+        `Before it came, ${outcome} was answered at ${answered_at}: the deadline of ${thousands(deadline_ms)} ms had ended.`,
+    ),
+  ];
+}
+
+export interface VerifyFlags extends DoorFlags {
+  readonly run: string;
+  readonly decision?: string;
+}
+
+/** Makes the decisions of a run again from the bus, and compares them byte for byte. Exit 1 on any difference. */
+export async function verifyRun(units: UnitTable, flags: VerifyFlags, terminal: Terminal): Promise<ExitCode> {
+  return await throughDoor({ table: units, flags, terminal, name: 'verify', roles: ROLES }, async (travel) => {
+    const found = await verified(travel, {
+      run_id: runIdFrom(flags.run),
+      ...(flags.decision === undefined ? {} : { decision_id: flags.decision }),
+    });
+    travel.progress.clear();
+    const { document, lines, ok } = verificationReport(found);
+    terminal.answer(document, lines);
+    return ok ? EXIT.OK : EXIT.FAILED;
+  });
+}
+
+export interface CounterfactualFlags extends DoorFlags {
+  readonly run: string;
+  readonly rules?: string;
+  readonly bundles?: string;
+}
+
+/** What other rules or another bundle would have made of the same events. Nothing of it is ever in force. */
+export async function counterfactual(
+  units: UnitTable,
+  flags: CounterfactualFlags,
+  terminal: Terminal,
+): Promise<ExitCode> {
+  if (flags.rules === undefined && flags.bundles === undefined)
+    throw new ProbityError('CONFIG_INVALID', 'say what is to be other: --rules FILE, --bundles FILE, or both');
+  const bodyOf = (file: string): unknown => artifactOf(YamlFile.read(file)).body;
+  return await throughDoor({ table: units, flags, terminal, name: 'counterfactual', roles: ROLES }, async (travel) => {
+    const found = await verified(travel, {
+      run_id: runIdFrom(flags.run),
+      counterfactual: {
+        ...(flags.rules === undefined ? {} : { rules: bodyOf(flags.rules) }),
+        ...(flags.bundles === undefined ? {} : { bundles: bodyOf(flags.bundles) }),
+      },
+    });
+    travel.progress.clear();
+    const turns = Object.entries(found.outcomes).map(([turn, count]) => [...turn.split('>'), thousands(count)]);
+    terminal.answer(found, [
+      `${thousands(found.compared)} decisions made again with other artifacts`,
+      ...table(['AS DECIDED', 'OTHERWISE', 'DECISIONS'], turns.sort()),
+      ...(found.detail === undefined ? [] : [found.detail]),
+    ]);
+    return found.state === 'DONE' ? EXIT.OK : EXIT.FAILED;
+  });
+}

@@ -100,7 +100,7 @@ export function degradeLadderSuite(ground: () => LadderGround): void {
   }
 
   const postureOf = async (service: DegradeLadderService): Promise<Posture | null> =>
-    (await service.posture({ scope_key: GLOBAL_SCOPE })).posture as Posture | null;
+    (await service.posture({ scope_key: GLOBAL_SCOPE })).posture;
 
   async function round(service: DegradeLadderService, seconds = 1): Promise<Posture | null> {
     await clock.advance(seconds * 1_000);

@@ -79,7 +79,7 @@ async function snapshotsOf(
     { pins, triggers, groups: [...HANDBOOK], wait_ms: waitMs },
     { signal: NEVER },
   );
-  return results as readonly SnapshotResult[];
+  return results;
 }
 
 const hashes = (results: readonly SnapshotResult[]): readonly string[] =>
@@ -228,7 +228,7 @@ export function featurePlaneSuite(open: () => Database): void {
           { pins, triggers: [trigger], groups: [...HANDBOOK], wait_ms: 0 },
           { signal: NEVER },
         );
-        return valuesOf(results[0] as SnapshotResult);
+        return valuesOf(results[0]);
       };
       expect(await ask(before, 1)).toMatchObject({ hb_terminal_count_1d: '1', hb_terminal_risk_1d: '0' });
       expect(await ask(after, 2)).toMatchObject({ hb_terminal_count_1d: '1', hb_terminal_risk_1d: '1000000000' });
@@ -334,7 +334,7 @@ export function featurePlaneSuite(open: () => Database): void {
       const young = await openPlane(open());
       await expect(old.engine.checkpoint()).rejects.toMatchObject({ code: 'OFP_SUPERSEDED' });
       await expect(snapshotsOf(old, pins, logs)).rejects.toMatchObject({ code: 'OFP_SUPERSEDED' });
-      expect(await new Set((await open().query('select 1 from segments')).rows).size).toBe(0);
+      expect((await open().query('select 1 from segments')).rows).toEqual([]);
       await drain(young, logs, () => 0);
       await young.engine.checkpoint();
       expect(hashes(await snapshotsOf(young, pins, logs))).toEqual(reference);

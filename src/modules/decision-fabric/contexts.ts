@@ -87,7 +87,7 @@ async function ask(
       },
       outgoing(clock, waitMs + CALL_SLACK_MS, { trace }),
     );
-    return results.length === triggers.length ? (results as readonly SnapshotResult[]) : null;
+    return results.length === triggers.length ? results : null;
   } catch (error) {
     telemetry.logger.warn('df_features_unavailable', { code: codeOf(error), triggers: triggers.length, trace });
     return null;

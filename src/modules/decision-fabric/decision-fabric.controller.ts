@@ -61,7 +61,7 @@ export class DecisionFabricController {
   async decide(@Body() body: unknown, @Req() http: FastifyRequest): Promise<DecisionAnswer> {
     const checked = requests.check(body);
     if (!checked.ok) throw new ProbityError('DF_REQUEST_INVALID', `${checked.fault.at || '/'} ${checked.fault.says}`);
-    const request = checked.value as DecisionRequest;
+    const request = checked.value;
     if ((request.transaction === undefined) === (request.envelope === undefined))
       throw new ProbityError('DF_REQUEST_INVALID', 'one of /transaction and /envelope is to be there');
     return await this.service.decide(request, contextOf(http) ?? ROOT_CONTEXT);

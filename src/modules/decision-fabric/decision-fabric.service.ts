@@ -128,7 +128,9 @@ export class DecisionFabricService {
       decision,
       eb_ref: ebRef,
       decided_at_utc: row.decided_at,
-      ...(receipt == null ? {} : { admitted_at_utc: receipt.decided_at_utc, receipt_id: receipt.receipt_id }),
+      ...(receipt === null || receipt === undefined
+        ? {}
+        : { admitted_at_utc: receipt.decided_at_utc, receipt_id: receipt.receipt_id }),
       timeouts,
     };
   }

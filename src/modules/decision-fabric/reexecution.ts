@@ -1,6 +1,6 @@
 import { asBasis, type Basis, nextOffset, topicsOf } from '../../rails/basis.js';
 import { canonicalJson } from '../../rails/canonical-json.js';
-import { DecisionEngine } from '../../rails/decision/engine.js';
+import { type DecisionEngine } from '../../rails/decision/engine.js';
 import type { DecisionTrigger, FeaturesUse, PostureUse } from '../../rails/decision/inputs.js';
 import { asTopicName } from '../../rails/eb-ref.js';
 import { payloadHash } from '../../rails/envelope.js';

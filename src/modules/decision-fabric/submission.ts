@@ -101,7 +101,7 @@ export class Submission {
       const batches = await reader.poll({ recordsMax: 1, waitMs: READ_WAIT_MS });
       const record = batches[0]?.records[0];
       const read = record?.offset === offset ? readEvent(record.value) : undefined;
-      if (read?.ok !== true || read.event.eventId !== (decisionId as string) || read.event.eventType !== 'decision')
+      if (read?.ok !== true || read.event.eventId !== decisionId || read.event.eventType !== 'decision')
         throw new ProbityError(
           'INTERNAL',
           `the record at ${topic}/${partition}/${offset} is not the decision ${decisionId}`,

@@ -38,7 +38,7 @@ export class VerificationController {
   start(@Body() body: unknown): Verification {
     const checked = requests.check(body);
     if (!checked.ok) throw new ProbityError('DF_REQUEST_INVALID', `${checked.fault.at || '/'} ${checked.fault.says}`);
-    return this.verifications.start(checked.value as VerificationRequest);
+    return this.verifications.start(checked.value);
   }
 
   @Get(':verification_id')

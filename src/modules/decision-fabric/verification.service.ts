@@ -132,7 +132,7 @@ export class VerificationService implements OnModuleDestroy {
           job.equal += 1;
           continue;
         }
-        const found = firstDifference(recorded as unknown as JsonValue, again as unknown as JsonValue);
+        const found = firstDifference(recorded, again);
         job.first_difference ??= {
           decision_id: decisionId,
           event_id: eventId,

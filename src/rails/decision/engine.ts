@@ -154,7 +154,7 @@ export class DecisionEngine {
       }),
       policy_rev: policy.policy_rev,
       actions: actions.planned,
-    } as Decision;
+    };
   }
 
   /** Under a closed posture a rule may raise and nothing else: what would lower is not even recorded as having spoken. */
@@ -182,7 +182,8 @@ export class DecisionEngine {
     if (graph.status === 'FORBIDDEN_BY_MASK') reasons.push('CAPABILITY_BLOCK:allow_ieg');
     else if (graph.status !== 'USED' && graph.status !== 'NOT_REQUESTED_BY_PLAN') reasons.push(`GRAPH_${graph.status}`);
     if (this.#active !== null && !plan.mask.allow_model_primary) reasons.push('CAPABILITY_BLOCK:allow_model_primary');
-    if (this.#active?.incompatible != null) reasons.push(this.#active.incompatible);
+    const incompatible = this.#active?.incompatible ?? null;
+    if (incompatible !== null) reasons.push(incompatible);
     return reasons;
   }
 

@@ -63,7 +63,7 @@ export function featuresOf(
     status: 'USED',
     feature_snapshot_hash: snapshot.feature_snapshot_hash as string as never,
     definitions,
-    groups: snapshot.groups.map(({ name, version, status }) => ({ name, version, status: status as string })),
+    groups: snapshot.groups.map(({ name, version, status }) => ({ name, version, status: status })),
     ...forbidden,
     input_basis: snapshot.input_basis,
   };

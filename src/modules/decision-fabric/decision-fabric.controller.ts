@@ -12,7 +12,7 @@ import { validatorOf } from '../../rails/validator.js';
 import { RequirePermission } from '../../substrate/http/principal.js';
 import { contextOf } from '../../substrate/http/telemetry.hooks.js';
 import type { DecisionAnswer, DecisionView } from './decision-fabric.service.js';
-import { type DecisionRequest, DecisionFabricService } from './decision-fabric.service.js';
+import { DecisionFabricService } from './decision-fabric.service.js';
 import { type DecisionQuality, QualityService } from './quality.service.js';
 import { DecisionFabricStore, type DecisionRow, type DecisionsQuery } from './decision-fabric.store.js';
 

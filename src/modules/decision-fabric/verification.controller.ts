@@ -7,7 +7,7 @@ import { RunIdSchema } from '../../rails/pins.js';
 import { closed } from '../../rails/schema.js';
 import { validatorOf } from '../../rails/validator.js';
 import { RequirePermission } from '../../substrate/http/principal.js';
-import { type Verification, type VerificationRequest, VerificationService } from './verification.service.js';
+import { type Verification, VerificationService } from './verification.service.js';
 
 const RequestSchema = closed({
   run_id: RunIdSchema,

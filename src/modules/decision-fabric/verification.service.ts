@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { Injectable, type OnModuleDestroy } from '@nestjs/common';
-import { canonicalJson, type JsonValue } from '../../rails/canonical-json.js';
+import { canonicalJson } from '../../rails/canonical-json.js';
 import { bundlesFaults, type DecisionArtifacts, rulesFaultsUnder } from '../../rails/decision/artifacts.js';
 import { DecisionEngine } from '../../rails/decision/engine.js';
 import { type Bundles, BundlesSchema } from '../../rails/decision/policy.schema.js';

@@ -1,3 +1,6 @@
+import { ActionsLayerModule } from '../modules/actions-layer/actions-layer.module.js';
+import { ACTIONS_POLICY } from '../modules/actions-layer/actions-layer.policy.js';
+import { ActionsLayerStore } from '../modules/actions-layer/actions-layer.store.js';
 import { DATA_ENGINE_CONTRACT, DataEnginePort } from '../modules/data-engine/data-engine.port.js';
 import { DataEngineModule } from '../modules/data-engine/data-engine.module.js';
 import { DataEngineService } from '../modules/data-engine/data-engine.service.js';
@@ -185,6 +188,25 @@ export const UNITS: UnitTable = defineUnits(
       schema: 'df',
       prefixes: [],
       policies: [DECISION_POLICY, RULES_POLICY, BUNDLES_POLICY, FEATURES_POLICY],
+      instances: 'many',
+    },
+    al: {
+      unit: 'actions-layer',
+      kind: 'service',
+      why: 'The only executor: what a decision asks for is done once, or denied, and told.',
+      module: ActionsLayerModule,
+      calls: ['ig'],
+      consumes: {
+        group: 'al',
+        topics: ['fp.bus.traffic.v1'],
+        positions: ActionsLayerStore,
+        startWhenUnknown: 'low-water',
+        batchRecordsMax: 1_000,
+      },
+      produces: [],
+      schema: 'actions',
+      prefixes: [],
+      policies: [ACTIONS_POLICY],
       instances: 'many',
     },
     edge: {

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
+import type { ActionRow } from '../../src/modules/actions-layer/actions-layer.store.js';
 import type { DecisionAnswer, DecisionView } from '../../src/modules/decision-fabric/decision-fabric.service.js';
 import type { DecisionsPage } from '../../src/modules/decision-fabric/decision-fabric.controller.js';
 import type { Posture } from '../../src/rails/events/posture.schema.js';
@@ -42,12 +43,14 @@ export function decisionsSuite(flavour: 'embedded' | 'real', groups: readonly st
     it('are one per transaction, with their intents, and ledger and bus agree on all of it', async () => {
       const outcomes = await door.decided(run, ROWS);
       expect(Object.values(outcomes).reduce((a, b) => a + b, 0)).toBe(ROWS);
-      const { by_type, ...found } = await door.reconciled(run);
+      const intents = ROWS + (outcomes['QUEUE'] ?? 0);
+      const { by_type, ...found } = await door.carriedOut(run, intents);
       expect(found).toMatchObject({ admitted: ROWS, on_bus: ROWS, reconciled: true });
       expect(by_type).toMatchObject({
         transaction: { admitted: ROWS, on_bus: ROWS },
         decision: { admitted: ROWS, on_bus: ROWS },
-        action_intent: { admitted: ROWS + (outcomes['QUEUE'] ?? 0) },
+        action_intent: { admitted: intents, on_bus: intents },
+        action_outcome: { admitted: intents, on_bus: intents },
       });
     }, 150_000);
 
@@ -135,6 +138,15 @@ export function decisionsSuite(flavour: 'embedded' | 'real', groups: readonly st
           ({ decision }) => (decision as unknown) !== undefined,
         );
         expect(view.decision).toEqual(first.decision);
+        const al = await door.client('al');
+        const [action] = first.decision?.actions ?? [];
+        const done = await eventually(
+          async () => (await al.get(`/v1/actions/${action?.idempotency_key ?? ''}`)).body as ActionRow,
+          ({ published }) => published,
+        );
+        expect(done).toMatchObject({ status: 'EXECUTED', action_type: 'record', matched_rule_id: 'decisions.record' });
+        const disposition = (await al.get('/v1/dispositions/now-1')).body as { dispositions: readonly object[] };
+        expect(disposition.dispositions).toMatchObject([{ outcome: 'DECLINE', reason_codes: ['COUNTRY_BLOCKED'] }]);
         const again = (await df.post('/v1/decisions', asked)).body as DecisionAnswer;
         expect(again).toEqual({ ...first, admission: 'DUPLICATE' });
       });

@@ -23,7 +23,7 @@ export interface DecisionKillPlan {
 export async function decideUnderKills(plan: DecisionKillPlan): Promise<void> {
   const random = seeded(plan.seed);
   const door = await Door.open(plan.flavour, DECISION_ROLES);
-  const victims: readonly Victim[] = ['df', 'ofp', 'df', 'ig', 'dl', 'database'];
+  const victims: readonly Victim[] = ['df', 'ofp', 'al', 'df', 'ig', 'dl', 'al', 'database'];
   try {
     const scenario = `decided-${randomBytes(4).toString('hex')}`;
     const { run_id } = await importedRun(door, handbookFile(plan.rows, plan.seed), scenario);
@@ -42,15 +42,14 @@ export async function decideUnderKills(plan: DecisionKillPlan): Promise<void> {
     const stream = await door.streamed(run_id, 240_000);
     expect(stream).toMatchObject({ state: 'COMPLETED', sent: plan.rows, quarantined: 0 });
     const outcomes = await door.decided(run_id, plan.rows, 240_000);
-    const { by_type, ...found } = await door.reconciled(run_id, 120_000);
+    const intents = plan.rows + (outcomes['QUEUE'] ?? 0);
+    const { by_type, ...found } = await door.carriedOut(run_id, intents, 240_000);
     expect(found).toMatchObject({ admitted: plan.rows, on_bus: plan.rows, reconciled: true });
     expect(by_type).toEqual({
       transaction: { admitted: plan.rows, on_bus: plan.rows },
       decision: { admitted: plan.rows, on_bus: plan.rows },
-      action_intent: {
-        admitted: plan.rows + (outcomes['QUEUE'] ?? 0),
-        on_bus: plan.rows + (outcomes['QUEUE'] ?? 0),
-      },
+      action_intent: { admitted: intents, on_bus: intents },
+      action_outcome: { admitted: intents, on_bus: intents },
     });
     expect(Object.values(outcomes).reduce((a, b) => a + b, 0)).toBe(plan.rows);
     const verification = await door.verified({ run_id }, 240_000);

@@ -22,7 +22,7 @@ import { Program } from './program.js';
 /** The roles through which a user's file goes. */
 export const DOOR_ROLES = ['engine', 'sr', 'wsp', 'ig'] as const;
 /** And those that decide about it. */
-export const DECISION_ROLES = [...DOOR_ROLES, 'edge', 'labels', 'ofp', 'dl', 'df'] as const;
+export const DECISION_ROLES = [...DOOR_ROLES, 'edge', 'labels', 'ofp', 'dl', 'df', 'al'] as const;
 
 /**
  * The platform as its operators run it, each group of roles in a process of its own on one data folder: on what
@@ -135,6 +135,16 @@ export class Door {
       limitMs,
     );
     return outcomes;
+  }
+
+  /** Until so many intents of the run have an outcome on the bus; how ledger and bus stand then. */
+  async carriedOut(runId: string, intents: number, limitMs = 120_000): Promise<Reconciliation> {
+    return await this.#asked<Reconciliation>(
+      'ig',
+      `/v1/runs/${runId}/reconciliation`,
+      ({ state, by_type }) => state === 'DONE' && (by_type['action_outcome']?.on_bus ?? 0) >= intents,
+      limitMs,
+    );
   }
 
   /** Makes the decisions of the run again, by the process that runs the decision fabric. */

@@ -312,10 +312,12 @@ function highest(outcomes: readonly Outcome[]): Outcome {
   return outcomes.reduce((a, b) => (OUTCOMES.indexOf(b) > OUTCOMES.indexOf(a) ? b : a));
 }
 
+const PRINTABLE = /^[!-~]([ -~]*[!-~])?$/;
+
 /** What a payment system knows the payment by; of other events their own id. */
 function targetOf({ payload, eventId }: DecisionTrigger): string {
   const { transaction_id: id } = payload;
-  return typeof id === 'string' && id.length > 0 && id.length <= 128 ? id : eventId;
+  return typeof id === 'string' && id.length <= 128 && PRINTABLE.test(id) ? id : eventId;
 }
 
 function isServed(features: Extract<FeaturesUse, { status: 'USED' }>, name: string): boolean {

@@ -1,3 +1,4 @@
+import { ACTION_ERRORS } from './actions.errors.js';
 import { BUS_ERRORS } from './bus.errors.js';
 import { CONFIG_ERRORS } from './config.errors.js';
 import { DATABASE_ERRORS } from './database.errors.js';
@@ -36,10 +37,12 @@ export const ERROR_FAMILIES: readonly { readonly title: string; readonly errors:
   { title: 'Label Store', errors: LABEL_ERRORS },
   { title: 'Degrade Ladder', errors: POSTURE_ERRORS },
   { title: 'Decision Fabric', errors: DECISION_ERRORS },
+  { title: 'Actions Layer', errors: ACTION_ERRORS },
 ];
 
 /** Every code of the platform. A family stands here and above; registry.spec.ts finds one that is missing in either. */
 export const ERRORS = {
+  ...ACTION_ERRORS,
   ...BUS_ERRORS,
   ...CONFIG_ERRORS,
   ...DATABASE_ERRORS,

@@ -54,7 +54,7 @@ export const EntityKeySchema = Type.String({
 
 export const TargetRefSchema = closed({
   type: Type.String({ pattern: '^[a-z][a-z0-9_]{0,63}$' }),
-  id: Type.String({ minLength: 1, maxLength: 128 }),
+  id: Type.String({ minLength: 1, maxLength: 128, pattern: '^[!-~]([ -~]*[!-~])?$' }),
 });
 
 export const BundleRefSchema = closed({

@@ -1,0 +1,117 @@
+import { Controller, Get, Param, Query } from '@nestjs/common';
+import { ApiOperation, ApiQuery, ApiTags } from '@nestjs/swagger';
+import { ProbityError } from '../../rails/errors/probity-error.js';
+import type { PolicyRev } from '../../rails/policy-rev.js';
+import { RequirePermission } from '../../substrate/http/principal.js';
+import { Policies } from '../../substrate/policy/policy.port.js';
+import { ACTIONS_POLICY } from './actions-layer.policy.js';
+import { ActionsLayerStore, type ActionRow, type CaseRow, type DispositionRow } from './actions-layer.store.js';
+
+const LIMIT_MAX = 200;
+const LIMIT = {
+  name: 'limit',
+  required: false,
+  schema: { type: 'integer', minimum: 1, maximum: LIMIT_MAX, default: 50 },
+} as const;
+const CURSOR = { name: 'cursor', required: false, description: 'next_cursor of the page before' } as const;
+
+export interface ActionsStatus {
+  readonly policy_rev: PolicyRev;
+  readonly posture: string;
+  readonly outbox: { readonly waiting: number; readonly quarantined: number; readonly oldest: string | null };
+}
+
+@ApiTags('actions')
+@Controller('v1')
+export class ActionsLayerController {
+  constructor(
+    private readonly store: ActionsLayerStore,
+    private readonly policies: Policies,
+  ) {}
+
+  @Get('actions')
+  @RequirePermission('al.read')
+  @ApiOperation({ summary: 'Actions with what became of them, youngest first' })
+  @ApiQuery(LIMIT)
+  @ApiQuery(CURSOR)
+  @ApiQuery({ name: 'decision', required: false })
+  @ApiQuery({ name: 'status', required: false, schema: { type: 'string', enum: ['EXECUTED', 'DENIED', 'FAILED'] } })
+  async list(
+    @Query('limit') limitText = '50',
+    @Query('cursor') cursor?: string,
+    @Query('decision') decision?: string,
+    @Query('status') status?: string,
+  ): Promise<{ readonly actions: readonly ActionRow[]; readonly next_cursor?: string }> {
+    const limit = limitOf(limitText);
+    const before = cursorOf(cursor);
+    const rows = await this.store.actions({
+      limit: limit + 1,
+      ...(before === null ? {} : { before }),
+      ...(decision === undefined ? {} : { decision_id: decision }),
+      ...(status === undefined ? {} : { status }),
+    });
+    return { actions: rows.slice(0, limit), ...cursorAfter(rows, limit) };
+  }
+
+  @Get('actions/status')
+  @RequirePermission('al.read')
+  @ApiOperation({ summary: 'Whether actions are carried out, and what waits to be told' })
+  async status(): Promise<ActionsStatus> {
+    const { policy_rev, body } = this.policies.inForce(ACTIONS_POLICY);
+    return { policy_rev, posture: body.posture, outbox: await this.store.outbox() };
+  }
+
+  @Get('actions/:idempotency_key')
+  @RequirePermission('al.read')
+  @ApiOperation({ summary: 'One action, by its idempotency key' })
+  async action(@Param('idempotency_key') key: string): Promise<ActionRow> {
+    const row = await this.store.action(key);
+    if (row === null) throw new ProbityError('AL_ACTION_NOT_FOUND', 'no action was asked for under this key');
+    return row;
+  }
+
+  @Get('dispositions/:target_id')
+  @RequirePermission('al.read')
+  @ApiOperation({ summary: 'What a payment system is to do with a payment, by its own id' })
+  @ApiQuery({ name: 'run', required: false, description: 'In this run alone' })
+  async disposition(
+    @Param('target_id') target: string,
+    @Query('run') run?: string,
+  ): Promise<{ readonly dispositions: readonly DispositionRow[] }> {
+    const dispositions = await this.store.dispositions(target, run ?? null);
+    if (dispositions.length === 0)
+      throw new ProbityError('AL_DISPOSITION_NOT_FOUND', 'nothing was recorded of a payment of this id');
+    return { dispositions };
+  }
+
+  @Get('case-queue')
+  @RequirePermission('al.read')
+  @ApiOperation({ summary: 'What waits for an analyst, youngest first' })
+  @ApiQuery(LIMIT)
+  @ApiQuery(CURSOR)
+  async cases(
+    @Query('limit') limitText = '50',
+    @Query('cursor') cursor?: string,
+  ): Promise<{ readonly cases: readonly CaseRow[]; readonly next_cursor?: string }> {
+    const limit = limitOf(limitText);
+    const rows = await this.store.cases(cursorOf(cursor), limit + 1);
+    return { cases: rows.slice(0, limit), ...cursorAfter(rows, limit) };
+  }
+}
+
+function limitOf(text: string): number {
+  const limit = Number(text);
+  if (Number.isInteger(limit) && limit >= 1 && limit <= LIMIT_MAX) return limit;
+  throw new ProbityError('HTTP_REQUEST_INVALID', `limit is a whole number from 1 to ${LIMIT_MAX}`);
+}
+
+function cursorOf(text: string | undefined): number | null {
+  if (text === undefined) return null;
+  if (/^[1-9][0-9]{0,15}$/.test(text)) return Number(text);
+  throw new ProbityError('HTTP_REQUEST_INVALID', 'cursor is the next_cursor of a page');
+}
+
+function cursorAfter(rows: readonly { readonly number: number }[], limit: number): { readonly next_cursor?: string } {
+  const last = rows[limit - 1];
+  return rows.length > limit && last !== undefined ? { next_cursor: String(last.number) } : {};
+}

@@ -1,0 +1,335 @@
+import { Injectable } from '@nestjs/common';
+import type { UtcMicros } from '../../rails/time.js';
+import type { Offset, Position, PositionStore, TopicPartition } from '../../substrate/bus/bus.port.js';
+import { Database, type Transaction } from '../../substrate/database/database.port.js';
+import type { MadeOutcome, TakenIntent } from './outcome.core.js';
+
+/** An intent that is judged, with what came of it. */
+export interface Judged extends TakenIntent {
+  readonly semanticKey: string;
+  readonly fingerprint: string;
+  readonly made: MadeOutcome;
+}
+
+export interface RefusedIntent {
+  readonly offset: number;
+  readonly reason: string;
+  readonly detail: string;
+}
+
+export interface ActionRow {
+  readonly idempotency_key: string;
+  readonly run_id: string;
+  readonly decision_id: string;
+  readonly action_domain: string;
+  readonly action_type: string;
+  readonly target_type: string;
+  readonly target_id: string;
+  readonly status: string;
+  readonly reason_codes: readonly string[];
+  readonly matched_rule_id: string | null;
+  readonly outcome_id: string;
+  readonly published: boolean;
+  readonly taken_at: UtcMicros;
+  readonly completed_at: UtcMicros;
+  readonly number: number;
+}
+
+export interface DispositionRow {
+  readonly run_id: string;
+  readonly target_type: string;
+  readonly target_id: string;
+  readonly decision_id: string;
+  readonly outcome: string;
+  readonly reason_codes: readonly string[];
+  readonly recorded_at: UtcMicros;
+}
+
+export interface CaseRow extends Omit<DispositionRow, 'recorded_at'> {
+  readonly number: number;
+  readonly queued_at: UtcMicros;
+}
+
+export interface Unpublished {
+  readonly number: number;
+  readonly event: string;
+}
+
+const ACTION = `select i.idempotency_key, i.run_id, i.decision_id, i.action_domain, i.action_type, i.target_type, i.target_id, o.status,
+  o.reason_codes, o.matched_rule_id, o.outcome_id, b.number is null as published, i.taken_at, o.completed_at, i.number
+  from intents i join outcomes o using (semantic_key) left join outbox b using (semantic_key)`;
+
+/** The schema `actions`: intents, effects, outcomes, and what is still to be told. */
+@Injectable()
+export class ActionsLayerStore implements PositionStore {
+  constructor(private readonly database: Database) {}
+
+  async positions(partitions: readonly TopicPartition[]): Promise<readonly Position[]> {
+    const { rows } = await this.database.query<{ topic: string; partition: number; next_offset: Offset }>(
+      {
+        text: `select topic, partition, next_offset from positions
+               where (topic, partition) in (select * from unnest($1::text[], $2::integer[]))`,
+        readOnly: true,
+      },
+      [partitions.map(({ topic }) => topic), partitions.map(({ partition }) => partition)],
+    );
+    return rows.map(({ topic, partition, next_offset }) => ({
+      topic: topic as Position['topic'],
+      partition,
+      offset: next_offset,
+    }));
+  }
+
+  /**
+   * A batch in one transaction: intents that are new with their effects, outcomes and messages, conflicts as evidence, and the position. So an
+   * effect is there exactly once, whatever dies, and a wish that comes again finds it there.
+   * @returns how many were new, known before, and in conflict
+   */
+  async take(
+    at: TopicPartition & { readonly nextOffset: Offset },
+    judged: readonly Judged[],
+    refused: readonly RefusedIntent[],
+    now: UtcMicros,
+  ): Promise<{ readonly fresh: readonly Judged[]; readonly duplicates: number; readonly conflicts: number }> {
+    return await this.database.transaction(async (transaction) => {
+      const known = await fingerprintsOf(transaction, judged);
+      const fresh: Judged[] = [];
+      const conflicts: Judged[] = [];
+      let duplicates = 0;
+      for (const one of judged) {
+        const before = known.get(one.semanticKey);
+        if (before === undefined) {
+          known.set(one.semanticKey, one.fingerprint);
+          fresh.push(one);
+        } else if (before === one.fingerprint) duplicates += 1;
+        else conflicts.push(one);
+      }
+      if (fresh.length > 0) await saveFresh(transaction, fresh, now);
+      if (conflicts.length > 0) await saveConflicts(transaction, at, conflicts, now);
+      if (refused.length > 0) await saveRefused(transaction, at, refused);
+      await transaction.query(
+        {
+          name: 'al_position',
+          text: `insert into positions (topic, partition, next_offset) values ($1, $2, $3)
+                 on conflict (topic, partition) do update set next_offset = excluded.next_offset`,
+        },
+        [at.topic, at.partition, at.nextOffset],
+      );
+      return { fresh, duplicates, conflicts: conflicts.length };
+    });
+  }
+
+  /** Outcomes that wait for the gate, oldest first; those that were quarantined wait for a person. */
+  async unpublished(limit: number): Promise<readonly Unpublished[]> {
+    const { rows } = await this.database.query<Unpublished>(
+      {
+        name: 'al_unpublished',
+        text: `select b.number, o.event from outbox b join outcomes o using (semantic_key)
+               where b.quarantined is null order by b.number limit $1`,
+        readOnly: true,
+      },
+      [limit],
+    );
+    return rows;
+  }
+
+  async published(numbers: readonly number[]): Promise<void> {
+    await this.database.query('delete from outbox where number = any($1::bigint[])', [numbers]);
+  }
+
+  async quarantined(number: number, reasons: readonly string[]): Promise<void> {
+    await this.database.query('update outbox set quarantined = $2 where number = $1', [
+      number,
+      JSON.stringify(reasons),
+    ]);
+  }
+
+  async outbox(): Promise<{
+    readonly waiting: number;
+    readonly quarantined: number;
+    readonly oldest: UtcMicros | null;
+  }> {
+    const { rows } = await this.database.query<{ waiting: number; quarantined: number; oldest: UtcMicros | null }>({
+      text: `select count(*) filter (where quarantined is null)::integer as waiting,
+               count(quarantined)::integer as quarantined, min(o.completed_at) filter (where quarantined is null) as oldest
+             from outbox join outcomes o using (semantic_key)`,
+      readOnly: true,
+    });
+    return rows[0] ?? { waiting: 0, quarantined: 0, oldest: null };
+  }
+
+  async action(idempotencyKey: string): Promise<ActionRow | null> {
+    const { rows } = await this.database.query<ActionRow>(
+      { text: `${ACTION} where i.idempotency_key = $1`, readOnly: true },
+      [idempotencyKey],
+    );
+    return rows[0] ?? null;
+  }
+
+  async actions(query: {
+    readonly limit: number;
+    readonly before?: number;
+    readonly decision_id?: string;
+    readonly status?: string;
+  }): Promise<readonly ActionRow[]> {
+    const { rows } = await this.database.query<ActionRow>(
+      {
+        text: `${ACTION} where ($2::bigint is null or i.number < $2) and ($3::text is null or i.decision_id = $3)
+               and ($4::text is null or o.status = $4) order by i.number desc limit $1`,
+        readOnly: true,
+      },
+      [query.limit, query.before ?? null, query.decision_id ?? null, query.status ?? null],
+    );
+    return rows;
+  }
+
+  async dispositions(targetId: string, runId: string | null): Promise<readonly DispositionRow[]> {
+    const { rows } = await this.database.query<DispositionRow>(
+      {
+        text: `select run_id, target_type, target_id, decision_id, outcome, reason_codes, recorded_at from dispositions
+               where target_id = $1 and ($2::text is null or run_id = $2) order by recorded_at desc limit 100`,
+        readOnly: true,
+      },
+      [targetId, runId],
+    );
+    return rows;
+  }
+
+  async cases(before: number | null, limit: number): Promise<readonly CaseRow[]> {
+    const { rows } = await this.database.query<CaseRow>(
+      {
+        text: `select run_id, target_type, target_id, decision_id, outcome, reason_codes, number, queued_at from case_queue
+               where ($1::bigint is null or number < $1) order by number desc limit $2`,
+        readOnly: true,
+      },
+      [before, limit],
+    );
+    return rows;
+  }
+}
+
+async function fingerprintsOf(transaction: Transaction, judged: readonly Judged[]): Promise<Map<string, string>> {
+  if (judged.length === 0) return new Map();
+  const { rows } = await transaction.query<{ semantic_key: string; intent_fingerprint: string }>(
+    {
+      name: 'al_known',
+      text: 'select semantic_key, intent_fingerprint from intents where semantic_key = any($1::text[])',
+    },
+    [judged.map(({ semanticKey }) => semanticKey)],
+  );
+  return new Map(rows.map(({ semantic_key, intent_fingerprint }) => [semantic_key, intent_fingerprint]));
+}
+
+async function saveFresh(transaction: Transaction, fresh: readonly Judged[], now: UtcMicros): Promise<void> {
+  await transaction.query(
+    {
+      name: 'al_intents',
+      text: `insert into intents (semantic_key, intent_fingerprint, idempotency_key, run_id, decision_id, action_domain,
+               action_type, target_type, target_id, taken_at)
+             select *, $10::timestamptz from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
+               $7::text[], $8::text[], $9::text[])`,
+    },
+    [
+      fresh.map(({ semanticKey }) => semanticKey),
+      fresh.map(({ fingerprint }) => fingerprint),
+      fresh.map(({ intent }) => intent.idempotency_key),
+      fresh.map(({ pins }) => pins.run_id),
+      fresh.map(({ intent }) => intent.decision_id),
+      fresh.map(({ intent }) => intent.action_domain),
+      fresh.map(({ intent }) => intent.action_type),
+      fresh.map(({ intent }) => intent.target.type),
+      fresh.map(({ intent }) => intent.target.id),
+      now,
+    ],
+  );
+  await transaction.query(
+    {
+      name: 'al_outcomes',
+      text: `insert into outcomes (semantic_key, outcome_id, status, reason_codes, matched_rule_id, event, completed_at)
+             select *, $7::timestamptz from unnest($1::text[], $2::text[], $3::text[], $4::jsonb[], $5::text[], $6::text[])`,
+    },
+    [
+      fresh.map(({ semanticKey }) => semanticKey),
+      fresh.map(({ made }) => made.outcome.outcome_id),
+      fresh.map(({ made }) => made.outcome.status),
+      fresh.map(({ made }) => JSON.stringify(made.outcome.reason_codes)),
+      fresh.map(({ made }) => made.outcome.matched_rule_id ?? null),
+      fresh.map(({ made }) => made.event),
+      now,
+    ],
+  );
+  await transaction.query(
+    { name: 'al_outbox', text: 'insert into outbox (semantic_key) select * from unnest($1::text[])' },
+    [fresh.map(({ semanticKey }) => semanticKey)],
+  );
+  const executed = fresh.filter(({ made }) => made.outcome.status === 'EXECUTED');
+  const of = (type: string): readonly Judged[] => executed.filter(({ intent }) => intent.action_type === type);
+  await saveEffects(transaction, 'dispositions', 'recorded_at', of('record'), now);
+  await saveEffects(transaction, 'case_queue', 'queued_at', of('case_queue'), now);
+}
+
+/** The effects of one kind; the primary key would refuse a second one. */
+async function saveEffects(
+  transaction: Transaction,
+  table: 'dispositions' | 'case_queue',
+  time: 'recorded_at' | 'queued_at',
+  of: readonly Judged[],
+  now: UtcMicros,
+): Promise<void> {
+  if (of.length === 0) return;
+  await transaction.query(
+    {
+      name: `al_${table}`,
+      text: `insert into ${table} (semantic_key, run_id, target_type, target_id, decision_id, outcome, reason_codes, ${time})
+             select *, $8::timestamptz from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::jsonb[])`,
+    },
+    [
+      of.map(({ semanticKey }) => semanticKey),
+      of.map(({ pins }) => pins.run_id),
+      of.map(({ intent }) => intent.target.type),
+      of.map(({ intent }) => intent.target.id),
+      of.map(({ intent }) => intent.decision_id),
+      of.map(({ intent }) => intent.outcome),
+      of.map(({ intent }) => JSON.stringify(intent.reason_codes)),
+      now,
+    ],
+  );
+}
+
+async function saveConflicts(
+  transaction: Transaction,
+  { topic, partition }: TopicPartition,
+  conflicts: readonly Judged[],
+  now: UtcMicros,
+): Promise<void> {
+  await transaction.query(
+    `insert into conflicts (topic, partition, semantic_key, intent_fingerprint, record_offset, seen_at)
+     select $1, $2, *, $6::timestamptz from unnest($3::text[], $4::text[], $5::bigint[]) on conflict do nothing`,
+    [
+      topic,
+      partition,
+      conflicts.map(({ semanticKey }) => semanticKey),
+      conflicts.map(({ fingerprint }) => fingerprint),
+      conflicts.map(({ offset }) => offset),
+      now,
+    ],
+  );
+}
+
+async function saveRefused(
+  transaction: Transaction,
+  { topic, partition }: TopicPartition,
+  refused: readonly RefusedIntent[],
+): Promise<void> {
+  await transaction.query(
+    `insert into refused (topic, partition, record_offset, reason, detail)
+     select $1, $2, * from unnest($3::bigint[], $4::text[], $5::text[]) on conflict do nothing`,
+    [
+      topic,
+      partition,
+      refused.map(({ offset }) => offset),
+      refused.map(({ reason }) => reason),
+      refused.map(({ detail }) => detail),
+    ],
+  );
+}

@@ -1,6 +1,5 @@
 import { TransactionSchema } from '../events/transaction.schema.js';
 import type { FeatureDefinitions } from '../features/definition.schema.js';
-import { GraphValuesSchema } from '../graph/context.schema.js';
 import { type Bundle, bundleDigest, bundleFaults } from '../model/bundle.schema.js';
 import type { PolicyRev } from '../policy-rev.js';
 import { Expressions, type Readable, readableFields } from './expression.js';
@@ -28,7 +27,6 @@ export interface ArtifactFault {
 }
 
 export const EVENT_FIELDS = readableFields(TransactionSchema);
-export const GRAPH_FIELDS: readonly string[] = Object.keys(GraphValuesSchema.properties);
 
 /** What rules may read under these definitions; without definitions every well-formed feature name is taken at its word. */
 export function readableUnder(definitions: FeatureDefinitions): Readable {
@@ -66,14 +64,10 @@ export function incompatibility(bundle: Bundle, definitions: FeatureDefinitions)
     if (group === undefined) return `INCOMPATIBLE_FEATURE_GROUP_MISSING:${name}`;
     if (group.version !== version) return `INCOMPATIBLE_FEATURE_VERSION_MISMATCH:${name}`;
   }
-  const names = new Set(definitions.groups.flatMap(({ features }) => features.map(({ name }) => name as string)));
+  const { event, features, graph } = readableUnder(definitions);
   for (const { source, name } of bundle.model.inputs) {
     const known =
-      source === 'features'
-        ? names.has(name)
-        : source === 'graph'
-          ? GRAPH_FIELDS.includes(name)
-          : EVENT_FIELDS[name] === 'int';
+      source === 'event' ? event[name] === 'int' : (source === 'features' ? features : graph).includes(name);
     if (!known) return `INCOMPATIBLE_INPUT:${source}.${name}`;
   }
   return null;

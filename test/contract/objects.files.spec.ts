@@ -3,4 +3,6 @@ import { filesHarness } from '../support/objects-harness.js';
 
 const FULL = process.env['PROBITY_FAULTS'] === 'full';
 
-objectsContract('files', filesHarness, { streamBytes: (FULL ? 1024 : 128) * 1024 * 1024 + 4_711 });
+const MIB = 1024 * 1024;
+
+objectsContract('files', filesHarness, { streamBytes: (FULL ? 1024 : 128) * MIB + 4_711, growthBytesMax: 64 * MIB });

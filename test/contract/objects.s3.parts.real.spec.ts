@@ -9,12 +9,11 @@ import {
   keyUnder,
   noiseStream,
   nothingVisible,
-  type StreamReport,
 } from '../../src/substrate/objects/contract/kit.js';
 import { S3Objects } from '../../src/substrate/objects/s3.objects.js';
 import { type S3ObjectsOptions } from '../../src/substrate/objects/s3.options.js';
 import { type ObjectKey } from '../../src/rails/ref.js';
-import { rawClient, runChild, s3Options, temporaryFolder, variable } from '../support/objects-harness.js';
+import { rawClient, s3Options, temporaryFolder, variable } from '../support/objects-harness.js';
 import { LossyProxy } from '../support/objects-proxy.js';
 
 /** Two parts and a bit. */
@@ -88,14 +87,5 @@ describe('s3: objects too large for one request', () => {
     expect(proxy.losses).toBe(1);
     await through.close();
     await proxy.close();
-  });
-
-  it('are put in constant memory', async () => {
-    const key = keyUnder(freshPrefix(), 'memory');
-    const bytes = 256 * 1024 * 1024;
-    const report = (await runChild({ kind: 's3', options }, { task: 'stream', key, bytes }, 64)) as StreamReport;
-    expect(report.size).toBe(bytes);
-    // Two parts of 16 MiB under way, each of them copied once by the client.
-    expect(report.grownBytes).toBeLessThan(128 * 1024 * 1024);
   });
 });

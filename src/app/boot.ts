@@ -13,6 +13,8 @@ import { SystemClock } from '../substrate/clock/system.clock.js';
 import type { AccessPolicy } from '../substrate/identity/access-policy.schema.js';
 import { PolicyAccess } from '../substrate/identity/access.js';
 import { PolicyAuthenticator } from '../substrate/identity/policy.authenticator.js';
+import { noteSigner } from '../rails/tlog/note.js';
+import { LogSigner } from '../substrate/signing/log-signer.js';
 import { StaticPolicies } from '../substrate/policy/policy.port.js';
 import type { MetricsSource } from '../substrate/telemetry/metrics-source.port.js';
 import { PrometheusMetricsSource } from '../substrate/telemetry/prometheus.metrics-source.js';
@@ -24,7 +26,7 @@ import type { DataFolder } from './data-folder.js';
 import { observeHttp } from '../substrate/http/telemetry.hooks.js';
 import { openApiOf } from './http/openapi.js';
 import { OpenApiHolder } from './http/openapi.controller.js';
-import { type LocalKey, openLocalKeys, readKey } from './local-keys.js';
+import { type LocalKey, openAuditKey, openLocalKeys, readKey } from './local-keys.js';
 import { NestLog } from './nest-log.js';
 import { Peers } from './peers.js';
 import type { Profile } from './profile.js';
@@ -131,6 +133,10 @@ async function start(options: BootOptions, undo: Undo): Promise<Running> {
     access: new PolicyAccess(keys.policy),
     accessPolicy: keys.policy,
     policies: new StaticPolicies(profile.policies),
+    logSigner: new LogSigner(() => {
+      const named = wiring.audit?.signing_key;
+      return noteSigner(named === undefined ? openAuditKey(folder.keys, wiring.env) : settings.secret(named));
+    }),
     about: new About(VERSION, wiring.env, process.pid),
     readiness,
   };

@@ -19,8 +19,8 @@ const EXITS_VERIFIED =
 const help = (examples: readonly string[], exits: string): string =>
   `\nExamples:\n${examples.map((line) => `  ${line}`).join('\n')}\n\n${exits}`;
 
-/** The commands that ask why, and whether it was right. Each works wherever the roles run. */
-export function addDecisionCommands(program: Command, { table }: CliOptions, run: Run): void {
+/** The commands that ask why, and whether it was right. Each works wherever the roles run. @returns `verify`, below which others check more */
+export function addDecisionCommands(program: Command, { table }: CliOptions, run: Run): Command {
   const decision = program.command('decision').description('decisions, as they were recorded');
   doorway(decision.command('list'))
     .description('list decisions, youngest first')
@@ -38,9 +38,10 @@ export function addDecisionCommands(program: Command, { table }: CliOptions, run
     .addHelpText('after', help(['probity explain 9c41…'], EXITS))
     .action((id: string, flags: DoorFlags) => run(flags, (_, terminal) => explainDecision(table, id, flags, terminal)));
 
-  doorway(program.command('verify'))
+  const verify = doorway(program.command('verify'));
+  verify
     .description('make the decisions of a run again from the bus, and compare them byte for byte')
-    .requiredOption('--run <run>', 'the run, by its id or equivalence key')
+    .option('--run <run>', 'the run, by its id or equivalence key')
     .option('--decision <id>', 'this decision alone')
     .addHelpText(
       'after',
@@ -55,4 +56,5 @@ export function addDecisionCommands(program: Command, { table }: CliOptions, run
     .option('--bundles <file>', 'a policy file df.bundles')
     .addHelpText('after', help(['probity counterfactual --run live --rules stricter.yaml'], EXITS))
     .action((flags: CounterfactualFlags) => run(flags, (_, terminal) => counterfactual(table, flags, terminal)));
+  return verify;
 }

@@ -5,6 +5,7 @@ import { migrate } from './commands/migrate.js';
 import { sealPolicyFile } from './commands/policy-seal.js';
 import { listRoles } from './commands/roles.js';
 import { serve } from './commands/serve.js';
+import { addAuditCommands } from './cli-audit.js';
 import { addDecisionCommands } from './cli-decision.js';
 import { addDoorCommands } from './cli-door.js';
 import { asPort, profiled, withJson } from './cli-options.js';
@@ -30,6 +31,8 @@ export async function runCli(words: readonly string[], options: CliOptions): Pro
     .description('Probity: fraud decisions in real time, each of which can be proven.')
     .version(VERSION, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'show this help')
+    // What stands behind a command's name is for that command, also where the one above it understands the word, too.
+    .enablePositionalOptions()
     .exitOverride()
     .configureOutput({ writeOut: (text) => options.stdout.write(text), writeErr: (text) => options.stderr.write(text) })
     .showSuggestionAfterError(true)
@@ -37,7 +40,8 @@ export async function runCli(words: readonly string[], options: CliOptions): Pro
 
   addPlatformCommands(program, options, run);
   addDoorCommands(program, options, run);
-  addDecisionCommands(program, options, run);
+  const verify = addDecisionCommands(program, options, run);
+  addAuditCommands(program, verify, options, run);
 
   try {
     await program.parseAsync([...words], { from: 'user' });

@@ -1,6 +1,8 @@
+import { randomBytes } from 'node:crypto';
 import { existsSync, linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { digestText } from '../rails/digest.js';
+import { signingKeyText } from '../rails/tlog/note.js';
 import type { AccessPolicy } from '../substrate/identity/access-policy.schema.js';
 import { generateApiKey } from '../substrate/identity/api-key.js';
 
@@ -23,7 +25,7 @@ export interface LocalKeys {
 export function openLocalKeys(policy: AccessPolicy, folder: string): LocalKeys {
   const wanted = policy.generated_keys ?? [];
   const keys = wanted.map(({ key_id }) => ({ keyId: key_id, file: join(folder, `${key_id}.key`) }));
-  for (const { keyId, file } of keys) makeIfAbsent(keyId, file);
+  for (const { keyId, file } of keys) makeIfAbsent(file, () => generateApiKey(keyId).token);
   const listed = wanted.map(({ key_id, actor_id, roles }, index) => ({
     key_id,
     key_sha256: digestText(readKey(keys[index]?.file ?? '')),
@@ -33,15 +35,22 @@ export function openLocalKeys(policy: AccessPolicy, folder: string): LocalKeys {
   return { policy: { ...policy, api_keys: [...policy.api_keys, ...listed] }, keys };
 }
 
+/** The key that signs the audit log of this data folder, made at its first use; its name tells one folder's log from another's. */
+export function openAuditKey(folder: string, env: string): string {
+  const file = join(folder, 'audit-log.signing-key');
+  makeIfAbsent(file, () => signingKeyText(`probity/${env}/${randomBytes(4).toString('hex')}`, randomBytes(32)));
+  return readKey(file);
+}
+
 export function readKey(file: string): string {
   return readFileSync(file, 'utf8').trim();
 }
 
 /** Writes beside the place and links into it: of two processes that start together one wins, and nobody reads half a key. */
-function makeIfAbsent(keyId: string, file: string): void {
+function makeIfAbsent(file: string, make: () => string): void {
   if (existsSync(file)) return;
   const incoming = `${file}.${process.pid}`;
-  writeFileSync(incoming, `${generateApiKey(keyId).token}\n`, { mode: 0o600 });
+  writeFileSync(incoming, `${make()}\n`, { mode: 0o600 });
   try {
     linkSync(incoming, file);
   } catch (error) {

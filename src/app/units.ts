@@ -7,6 +7,9 @@ import { DataEngineService } from '../modules/data-engine/data-engine.service.js
 import { BATCH_RECORDS_MAX, DecisionPositions } from '../modules/decision-fabric/decision-fabric.consumer.js';
 import { DecisionFabricModule } from '../modules/decision-fabric/decision-fabric.module.js';
 import { BUNDLES_POLICY, DECISION_POLICY, RULES_POLICY } from '../modules/decision-fabric/decision-fabric.policy.js';
+import { DecisionLogAuditModule } from '../modules/decision-log-audit/decision-log-audit.module.js';
+import { AUDIT_POLICY } from '../modules/decision-log-audit/decision-log-audit.policy.js';
+import { DecisionLogAuditStore } from '../modules/decision-log-audit/decision-log-audit.store.js';
 import { DegradeLadderModule } from '../modules/degrade-ladder/degrade-ladder.module.js';
 import { LADDER_POLICY } from '../modules/degrade-ladder/degrade-ladder.policy.js';
 import { DEGRADE_LADDER_CONTRACT, DegradeLadderPort } from '../modules/degrade-ladder/degrade-ladder.port.js';
@@ -207,6 +210,25 @@ export const UNITS: UnitTable = defineUnits(
       schema: 'actions',
       prefixes: [],
       policies: [ACTIONS_POLICY],
+      instances: 'many',
+    },
+    dla: {
+      unit: 'decision-log-audit',
+      kind: 'service',
+      why: 'The flight recorder: every record of the traffic topic is a leaf of a signed log that nobody can edit.',
+      module: DecisionLogAuditModule,
+      calls: [],
+      consumes: {
+        group: 'dla',
+        topics: ['fp.bus.traffic.v1'],
+        positions: DecisionLogAuditStore,
+        startWhenUnknown: 'low-water',
+        batchRecordsMax: 2_000,
+      },
+      produces: [],
+      schema: 'audit_index',
+      prefixes: ['dla/'],
+      policies: [AUDIT_POLICY],
       instances: 'many',
     },
     edge: {

@@ -152,6 +152,15 @@ export const Wiring = Type.Object(
       },
       closed,
     ),
+    audit: Type.Optional(
+      Type.Object(
+        {
+          /** The key that signs the audit log (`PRIVATE+KEY+…`); without one, a start on a data folder makes it there. */
+          signing_key: SecretRef,
+        },
+        closed,
+      ),
+    ),
     telemetry: Type.Object(
       {
         log_level: Type.Union([

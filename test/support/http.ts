@@ -9,8 +9,8 @@ export interface Answer {
 /** A client of one process, with or without a key. */
 export class Http {
   constructor(
-    private readonly base: string,
-    private readonly key?: string,
+    readonly base: string,
+    readonly key?: string,
   ) {}
 
   async get(path: string, headers: Readonly<Record<string, string>> = {}): Promise<Answer> {

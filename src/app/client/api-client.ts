@@ -27,6 +27,8 @@ export interface ApiCall {
 
 export interface ApiAnswer {
   readonly status: number;
+  readonly bytes: Buffer;
+  /** The bytes as text. */
   readonly text: string;
 }
 
@@ -136,9 +138,11 @@ async function read(response: IncomingMessage): Promise<Exchanged> {
   const pieces: Buffer[] = [];
   for await (const piece of response as AsyncIterable<Buffer>) pieces.push(piece);
   const retryAfter = response.headers['retry-after'];
+  const bytes = Buffer.concat(pieces);
   return {
     status: response.statusCode ?? 0,
-    text: Buffer.concat(pieces).toString('utf8'),
+    bytes,
+    text: bytes.toString('utf8'),
     ...(retryAfter === undefined ? {} : { retryAfter }),
   };
 }

@@ -23,7 +23,7 @@ import { type Validator, validatorOf } from '../../rails/validator.js';
 import type { Address, ApiAnswer, ApiCall, ApiClient } from './api-client.js';
 
 /** The roles whose public routes the commands use. */
-export type DoorRole = 'engine' | 'sr' | 'wsp' | 'ig' | 'edge' | 'labels' | 'ofp' | 'dl' | 'df';
+export type DoorRole = 'engine' | 'sr' | 'wsp' | 'ig' | 'edge' | 'labels' | 'ofp' | 'dl' | 'df' | 'al' | 'dla';
 
 /** Finds the process that serves a role at this moment. */
 export type Door = (role: DoorRole) => Promise<Address>;
@@ -200,6 +200,11 @@ export class DoorApi {
   /** Any route, for the clients of other units that are built on this one. */
   async ask<Value>(role: DoorRole, call: ApiCall, reader: Validator<Value>): Promise<Value> {
     return demanded(reader, await this.#json(role, call));
+  }
+
+  /** A file, as it is. */
+  async bytes(role: DoorRole, path: string): Promise<Buffer> {
+    return (await this.#send(role, { method: 'GET', path, accept: '*/*' })).bytes;
   }
 
   async #json(role: DoorRole, call: ApiCall): Promise<unknown> {

@@ -127,15 +127,18 @@ export function explanationOf(view: DecisionAnswerView, texts: ReadonlyMap<strin
 }
 
 export interface VerifyFlags extends DoorFlags {
-  readonly run: string;
+  readonly run?: string;
   readonly decision?: string;
 }
 
 /** Makes the decisions of a run again from the bus, and compares them byte for byte. Exit 1 on any difference. */
 export async function verifyRun(units: UnitTable, flags: VerifyFlags, terminal: Terminal): Promise<ExitCode> {
+  const { run } = flags;
+  if (run === undefined)
+    throw new ProbityError('CONFIG_INVALID', 'say what to verify: --run RUN, or probity verify audit');
   return await throughDoor({ table: units, flags, terminal, name: 'verify', roles: ROLES }, async (travel) => {
     const found = await verified(travel, {
-      run_id: runIdFrom(flags.run),
+      run_id: runIdFrom(run),
       ...(flags.decision === undefined ? {} : { decision_id: flags.decision }),
     });
     travel.progress.clear();

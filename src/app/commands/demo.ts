@@ -2,11 +2,13 @@ import type { GenerateInvocation } from '../../modules/data-engine/data-engine.p
 import type { ScenarioId, Seed } from '../../rails/pins.js';
 import { SystemClock } from '../../substrate/clock/system.clock.js';
 import { ApiClient } from '../client/api-client.js';
+import { auditReport, auditVerified, waitForSigned } from '../client/audited.js';
 import { qualityReport, readyToDecide, verificationReport, verified, waitForDecisions } from '../client/decided.js';
 import { DecisionApi } from '../client/decision-api.js';
 import { DoorApi, type DoorRole, type Reconciliation, type Run } from '../client/door-api.js';
 import { bringToReady, ensureLiveRun, polled, type Travel } from '../client/journey.js';
 import { openProgress } from '../client/progress.js';
+import { thousands } from '../client/progress.core.js';
 import type { Report } from '../client/report.js';
 import { endOfWorld } from '../client/world-end.js';
 import type { Terminal } from '../terminal.js';
@@ -14,7 +16,19 @@ import { offerNamed } from './door-options.js';
 import { generateRequest } from './world.js';
 
 /** Roles without which the first start shows nothing. */
-export const DEMO_ROLES: readonly DoorRole[] = ['engine', 'sr', 'wsp', 'ig', 'edge', 'labels', 'ofp', 'dl', 'df'];
+export const DEMO_ROLES: readonly DoorRole[] = [
+  'engine',
+  'sr',
+  'wsp',
+  'ig',
+  'edge',
+  'labels',
+  'ofp',
+  'dl',
+  'df',
+  'al',
+  'dla',
+];
 
 /** The open-ended run into which a first `curl` goes; the shipped policy of the edges names it. */
 export const LIVE_RUN = 'live';
@@ -71,17 +85,25 @@ async function decided(travel: Travel, run: Run, counted: Report): Promise<Repor
   await waitForDecisions(travel, run_id, admitted);
   const quality = qualityReport(await new DecisionApi(travel.api).quality(run_id));
   const verification = verificationReport(await verified(travel, { run_id }));
-  const gate = await reconciledGate(travel, run_id);
-  const { decision } = gate.by_type;
+  const gate = await polled(
+    travel,
+    () => reconciledGate(travel, run_id),
+    ({ by_type: { action_intent: asked, action_outcome: done } }) => (asked?.on_bus ?? 0) === (done?.on_bus ?? 0),
+  );
+  const { decision, action_intent: asked, action_outcome: done } = gate.by_type;
   const each = decision !== undefined && decision.on_bus === admitted && gate.reconciled;
+  const events = Object.values(gate.by_type).reduce((sum, { on_bus }) => sum + on_bus, 0);
+  await waitForSigned(travel, events);
+  const audit = auditReport(await auditVerified(travel));
   travel.progress.clear();
   return {
-    ok: counted.ok && verification.ok && each,
+    ok: counted.ok && verification.ok && each && audit.ok,
     document: {
       ...counted.document,
       decisions: quality.document,
       verification: verification.document,
       by_type: gate.by_type,
+      audit: audit.document,
     },
     lines: [
       ...counted.lines,
@@ -89,9 +111,10 @@ async function decided(travel: Travel, run: Run, counted: Report): Promise<Repor
       'And decided:',
       ...quality.lines,
       each
-        ? 'Reconciled: one decision per transaction, and ledger and bus hold the same of them.'
+        ? `Reconciled: one decision per transaction, ${thousands(asked?.on_bus ?? 0)} intents and as many outcomes (${thousands(done?.on_bus ?? 0)}).`
         : `NOT reconciled: ${decision?.on_bus ?? 0} decisions of ${admitted} transactions on the bus.`,
       ...verification.lines,
+      ...audit.lines,
     ],
   };
 }

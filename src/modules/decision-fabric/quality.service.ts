@@ -5,7 +5,7 @@ import { readEvent } from '../../rails/events/read-event.js';
 import { validatorOf } from '../../rails/validator.js';
 import { Bus } from '../../substrate/bus/bus.port.js';
 import { DecisionFabricStore } from './decision-fabric.store.js';
-import { LogCursor } from './log-cursor.js';
+import { LogCursor } from '../../substrate/bus/log-cursor.js';
 
 const CONTROL = asTopicName('fp.bus.control.v1');
 const labels = validatorOf(LabelSchema, 'the label');

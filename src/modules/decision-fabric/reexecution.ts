@@ -16,7 +16,7 @@ import { isNoWorld, type RunPins } from '../../rails/pins.js';
 import { toEpochMicros } from '../../rails/time.js';
 import { validatorOf } from '../../rails/validator.js';
 import type { Bus, BusRecord } from '../../substrate/bus/bus.port.js';
-import { LogCursor } from './log-cursor.js';
+import { LogCursor } from '../../substrate/bus/log-cursor.js';
 
 const TRAFFIC = asTopicName('fp.bus.traffic.v1');
 const CONTROL = asTopicName('fp.bus.control.v1');

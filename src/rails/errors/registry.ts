@@ -1,4 +1,5 @@
 import { ACTION_ERRORS } from './actions.errors.js';
+import { AUDIT_ERRORS } from './audit.errors.js';
 import { BUS_ERRORS } from './bus.errors.js';
 import { CONFIG_ERRORS } from './config.errors.js';
 import { DATABASE_ERRORS } from './database.errors.js';
@@ -38,11 +39,13 @@ export const ERROR_FAMILIES: readonly { readonly title: string; readonly errors:
   { title: 'Degrade Ladder', errors: POSTURE_ERRORS },
   { title: 'Decision Fabric', errors: DECISION_ERRORS },
   { title: 'Actions Layer', errors: ACTION_ERRORS },
+  { title: 'Decision Log/Audit', errors: AUDIT_ERRORS },
 ];
 
 /** Every code of the platform. A family stands here and above; registry.spec.ts finds one that is missing in either. */
 export const ERRORS = {
   ...ACTION_ERRORS,
+  ...AUDIT_ERRORS,
   ...BUS_ERRORS,
   ...CONFIG_ERRORS,
   ...DATABASE_ERRORS,

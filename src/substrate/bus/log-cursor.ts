@@ -1,4 +1,4 @@
-import type { Bus, BusReader, BusRecord, Offset, PartitionMarks } from '../../substrate/bus/bus.port.js';
+import type { Bus, BusReader, BusRecord, Offset, PartitionMarks } from './bus.port.js';
 
 const POLL_RECORDS = 500;
 const POLL_WAIT_MS = 5_000;

@@ -1,0 +1,14 @@
+import { Module } from '@nestjs/common';
+import { AuditObjects } from './audit-objects.js';
+import { AuditSignals } from './audit.signals.js';
+import { AuditVerificationService } from './audit-verification.service.js';
+import { AuditWriter } from './audit.writer.js';
+import { DecisionLogAuditConsumer } from './decision-log-audit.consumer.js';
+import { DecisionLogAuditController } from './decision-log-audit.controller.js';
+import { DecisionLogAuditStore } from './decision-log-audit.store.js';
+
+@Module({
+  controllers: [DecisionLogAuditController, DecisionLogAuditConsumer],
+  providers: [DecisionLogAuditStore, AuditObjects, AuditSignals, AuditWriter, AuditVerificationService],
+})
+export class DecisionLogAuditModule {}

@@ -1,0 +1,239 @@
+import { Injectable } from '@nestjs/common';
+import type { Offset, Position, PositionStore, TopicPartition } from '../../substrate/bus/bus.port.js';
+import { decodeBundle, encodeBundle, TILE_WIDTH } from '../../rails/tlog/tiles.js';
+import { ProbityError } from '../../rails/errors/probity-error.js';
+import { Database, type Queryable, type Transaction } from '../../substrate/database/database.port.js';
+import type { Leaf, LeafKind } from './leaf.core.js';
+
+export interface LogState {
+  /** Leaves that have their place. */
+  readonly nextLeaf: number;
+  /** Leaves under the newest checkpoint. */
+  readonly published: number;
+  readonly edge: readonly Buffer[];
+}
+
+export interface LeafRow {
+  readonly leaf: number;
+  readonly kind: LeafKind;
+  readonly run_id: string | null;
+  readonly event_id: string | null;
+  readonly decision_id: string | null;
+  readonly entity_key: string | null;
+  readonly ts_utc: string | null;
+  readonly partition: number;
+  readonly record_offset: number;
+}
+
+export interface LeafQuery {
+  readonly limit: number;
+  readonly before?: number;
+  readonly run?: string;
+  readonly decision?: string;
+  readonly entity?: string;
+  readonly kind?: string;
+}
+
+const PENDING_BYTES = 8_000_000;
+
+/** The schema `audit_index`. */
+@Injectable()
+export class DecisionLogAuditStore implements PositionStore {
+  constructor(private readonly database: Database) {}
+
+  async positions(partitions: readonly TopicPartition[]): Promise<readonly Position[]> {
+    const { rows } = await this.database.query<{ topic: string; partition: number; next_offset: Offset }>({
+      text: 'select topic, partition, next_offset from positions',
+      readOnly: true,
+    });
+    return partitions.flatMap(({ topic, partition }) => {
+      const row = rows.find((each) => each.topic === topic && each.partition === partition);
+      return row === undefined ? [] : [{ topic, partition, offset: row.next_offset }];
+    });
+  }
+
+  async state(): Promise<LogState> {
+    const { rows } = await this.database.query<{ next_leaf: number; published: number; edge: Buffer[] }>({
+      text: 'select next_leaf, published, edge from log',
+      readOnly: true,
+    });
+    const [row] = rows;
+    if (row === undefined) throw new ProbityError('INTERNAL', 'the audit log has no state');
+    return { nextLeaf: row.next_leaf, published: row.published, edge: row.edge };
+  }
+
+  /**
+   * Gives the leaves of a batch their places, keeps their bytes, and moves the position: one transaction (law R5). From here on a leaf has one place for
+   * ever, so whatever is written of it is the same at every attempt. What was given a place before is passed over.
+   */
+  async sequence(
+    at: TopicPartition & { readonly nextOffset: Offset },
+    leaves: readonly Leaf[],
+  ): Promise<{ readonly first: number; readonly leaves: readonly Leaf[] }> {
+    return await this.database.transaction(async (transaction) => {
+      const { rows } = await transaction.query<{ next_leaf: number; next_offset: number | null }>(
+        {
+          name: 'dla_lock',
+          text: `select next_leaf, (select next_offset from positions where topic = $1 and partition = $2) as next_offset
+                 from log for update`,
+        },
+        [at.topic, at.partition],
+      );
+      const first = rows[0]?.next_leaf ?? 0;
+      const done = rows[0]?.next_offset ?? 0;
+      const fresh = leaves.filter(({ offset }) => offset >= done);
+      if (fresh.length > 0) {
+        await append(transaction, first, fresh);
+        await transaction.query({ name: 'dla_next', text: 'update log set next_leaf = next_leaf + $1' }, [
+          fresh.length,
+        ]);
+      }
+      await move(transaction, at, Math.max(at.nextOffset, done));
+      return { first, leaves: fresh };
+    });
+  }
+
+  /** Leaves from a place on, as far as they are still kept here and fit into one reading. */
+  async pending(from: number): Promise<readonly Buffer[]> {
+    const { rows } = await this.database.query<{ first_leaf: number; bytes: Buffer }>(
+      {
+        text: `select first_leaf, bytes from (
+                 select first_leaf, bytes, sum(octet_length(bytes)) over (order by first_leaf) - octet_length(bytes) as before
+                 from pending where first_leaf + leaves > $1
+               ) as rows where before < $2 order by first_leaf`,
+        readOnly: true,
+      },
+      [from, PENDING_BYTES],
+    );
+    const leaves = rows.flatMap(({ first_leaf, bytes }) => {
+      const found = decodeBundle(bytes);
+      if (found === null) throw new ProbityError('INTERNAL', `the leaves from ${first_leaf} on are damaged`);
+      return found.slice(Math.max(0, from - first_leaf));
+    });
+    const start = rows[0]?.first_leaf;
+    if (start !== undefined && start > from) throw new ProbityError('INTERNAL', `the leaves before ${start} are gone`);
+    return leaves;
+  }
+
+  /** After the checkpoint stands: false when somebody else was first. Leaves in full bundles are kept by the objects alone from now on. */
+  async published(before: number, size: number, edge: readonly Buffer[]): Promise<boolean> {
+    return await this.database.transaction(async (transaction) => {
+      const { count } = await transaction.query('update log set published = $2, edge = $3 where published = $1', [
+        before,
+        size,
+        [...edge],
+      ]);
+      if (count === 0) return false;
+      await transaction.query('delete from pending where first_leaf + leaves <= $1', [size - (size % TILE_WIDTH)]);
+      return true;
+    });
+  }
+
+  /** Begins from what the objects hold, all in one transaction; the work is told how leaves are added, in their order. */
+  async rebuild(
+    work: (
+      add: (first: number, leaves: readonly Leaf[]) => Promise<void>,
+    ) => Promise<LogState & { readonly topic: string }>,
+  ): Promise<void> {
+    await this.database.transaction(
+      async (transaction) => {
+        const next = new Map<number, number>();
+        for (const table of ['leaves', 'pending', 'positions']) await transaction.query(`delete from ${table}`);
+        const state = await work(async (first, leaves) => {
+          await insertRows(transaction, first, leaves);
+          for (const { partition, offset } of leaves)
+            next.set(partition, Math.max(next.get(partition) ?? 0, offset + 1));
+          const whole = first + leaves.length;
+          if (whole % TILE_WIDTH !== 0) await insertPending(transaction, first, leaves);
+        });
+        for (const [partition, offset] of next) await move(transaction, { topic: state.topic, partition }, offset);
+        await transaction.query('update log set next_leaf = $1, published = $1, edge = $2', [
+          state.published,
+          [...state.edge],
+        ]);
+      },
+      { statementTimeoutMs: 600_000 },
+    );
+  }
+
+  async leaves(query: LeafQuery): Promise<readonly LeafRow[]> {
+    const { rows } = await this.database.query<LeafRow>(
+      {
+        text: `select leaf, kind, run_id, event_id, decision_id, entity_key, ts_utc, partition, record_offset from leaves
+               where ($2::bigint is null or leaf < $2) and ($3::text is null or run_id = $3)
+                 and ($4::text is null or decision_id = $4) and ($5::text is null or entity_key = $5)
+                 and ($6::text is null or kind = $6)
+               order by leaf desc limit $1`,
+        readOnly: true,
+      },
+      [
+        query.limit,
+        query.before ?? null,
+        query.run ?? null,
+        query.decision ?? null,
+        query.entity ?? null,
+        query.kind ?? null,
+      ],
+    );
+    return rows;
+  }
+
+  async counts(): Promise<Readonly<Record<string, number>>> {
+    const { rows } = await this.database.query<{ kind: string; count: number }>({
+      text: 'select kind, count(*) as count from leaves group by kind order by kind',
+      readOnly: true,
+    });
+    return Object.fromEntries(rows.map(({ kind, count }) => [kind, count]));
+  }
+}
+
+async function append(transaction: Queryable, first: number, leaves: readonly Leaf[]): Promise<void> {
+  await insertPending(transaction, first, leaves);
+  await insertRows(transaction, first, leaves);
+}
+
+async function insertPending(transaction: Queryable, first: number, leaves: readonly Leaf[]): Promise<void> {
+  await transaction.query(
+    { name: 'dla_pending', text: 'insert into pending (first_leaf, leaves, bytes) values ($1, $2, $3)' },
+    [first, leaves.length, encodeBundle(leaves.map(({ bytes }) => bytes))],
+  );
+}
+
+async function insertRows(transaction: Queryable, first: number, leaves: readonly Leaf[]): Promise<void> {
+  await transaction.query(
+    {
+      name: 'dla_leaves',
+      text: `insert into leaves (leaf, kind, run_id, event_id, decision_id, entity_key, ts_utc, partition, record_offset)
+             select $1::bigint + number - 1, kind, run_id, event_id, decision_id, entity_key, ts_utc, partition, record_offset
+             from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::integer[],
+               $9::bigint[]) with ordinality
+               as rows (kind, run_id, event_id, decision_id, entity_key, ts_utc, partition, record_offset, number)`,
+    },
+    [
+      first,
+      leaves.map(({ kind }) => kind),
+      leaves.map(({ runId }) => runId),
+      leaves.map(({ eventId }) => eventId),
+      leaves.map(({ decisionId }) => decisionId),
+      leaves.map(({ entityKey }) => entityKey),
+      leaves.map(({ tsUtc }) => tsUtc),
+      leaves.map(({ partition }) => partition),
+      leaves.map(({ offset }) => offset),
+    ],
+  );
+}
+
+async function move(
+  transaction: Queryable | Transaction,
+  { topic, partition }: { readonly topic: string; readonly partition: number },
+  nextOffset: number,
+): Promise<void> {
+  await transaction.query(
+    {
+      name: 'dla_position',
+      text: `insert into positions (topic, partition, next_offset) values ($1, $2, $3)
+             on conflict (topic, partition) do update set next_offset = excluded.next_offset`,
+    },
+    [topic, partition, nextOffset],
+  );
+}

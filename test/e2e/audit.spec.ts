@@ -1,0 +1,3 @@
+import { auditSuite } from './audit.cases.js';
+
+auditSuite('embedded', ['all'], false);

@@ -104,7 +104,16 @@ describe('runs over HTTP, the engine called through the wire', () => {
 
   beforeAll(async () => {
     profile.edit(profile.wiring, 'through_wire: false', 'through_wire: true');
-    profile.without('al.actions', 'df.bundles', 'df.decision', 'df.rules', 'dl.ladder', 'labels.feed', 'ofp.features');
+    profile.without(
+      'al.actions',
+      'df.bundles',
+      'dla.audit',
+      'df.decision',
+      'df.rules',
+      'dl.ladder',
+      'labels.feed',
+      'ofp.features',
+    );
     running = await boot({
       table: TABLE,
       selected: TABLE.units,

@@ -70,6 +70,7 @@ const readers = {
   quality: validatorOf(QualitySchema, 'the quality'),
   verification: validatorOf(VerificationSchema, 'the verification'),
   view: validatorOf(ViewSchema, 'the decision'),
+  answer: validatorOf(Type.Object({ decision_id: Type.String(), outcome: Type.String() }), 'the verdict'),
   page: validatorOf(
     Type.Object({ decisions: Type.Array(RowSchema), next_cursor: Type.Optional(Type.String()) }),
     'the list of decisions',
@@ -114,6 +115,11 @@ export class DecisionApi {
 
   async decision(id: string): Promise<DecisionAnswerView> {
     return await this.door.ask('df', got(`/v1/decisions/${encodeURIComponent(id)}`), readers.view);
+  }
+
+  /** One payment, answered with its decision. */
+  async decide(request: object): Promise<{ readonly decision_id: string; readonly outcome: string }> {
+    return await this.door.ask('df', posted('/v1/decisions', request), readers.answer);
   }
 
   async decisions(query: Readonly<Record<string, string | number | undefined>>) {

@@ -2,6 +2,7 @@ import type { GenerateInvocation } from '../../modules/data-engine/data-engine.p
 import type { ScenarioId, Seed } from '../../rails/pins.js';
 import { SystemClock } from '../../substrate/clock/system.clock.js';
 import { ApiClient } from '../client/api-client.js';
+import { askedAtOnce, waitsLines } from '../client/asked-at-once.js';
 import { auditReport, auditVerified, waitForSigned } from '../client/audited.js';
 import { qualityReport, readyToDecide, verificationReport, verified, waitForDecisions } from '../client/decided.js';
 import { DecisionApi } from '../client/decision-api.js';
@@ -93,6 +94,8 @@ async function decided(travel: Travel, run: Run, counted: Report): Promise<Repor
   const { decision, action_intent: asked, action_outcome: done } = gate.by_type;
   const each = decision !== undefined && decision.on_bus === admitted && gate.reconciled;
   const events = Object.values(gate.by_type).reduce((sum, { on_bus }) => sum + on_bus, 0);
+  const bundle = await bundleOf(travel, run_id);
+  const waits = await askedAtOnce(travel);
   await waitForSigned(travel, events);
   const audit = auditReport(await auditVerified(travel));
   travel.progress.clear();
@@ -103,6 +106,8 @@ async function decided(travel: Travel, run: Run, counted: Report): Promise<Repor
       decisions: quality.document,
       verification: verification.document,
       by_type: gate.by_type,
+      bundle,
+      waits,
       audit: audit.document,
     },
     lines: [
@@ -110,13 +115,26 @@ async function decided(travel: Travel, run: Run, counted: Report): Promise<Repor
       '',
       'And decided:',
       ...quality.lines,
+      `Scored by ${bundle}.`,
       each
         ? `Reconciled: one decision per transaction, ${thousands(asked?.on_bus ?? 0)} intents and as many outcomes (${thousands(done?.on_bus ?? 0)}).`
         : `NOT reconciled: ${decision?.on_bus ?? 0} decisions of ${admitted} transactions on the bus.`,
       ...verification.lines,
       ...audit.lines,
+      ...waitsLines(waits),
     ],
   };
+}
+
+/** The bundle that a decision of the run names. */
+async function bundleOf({ api }: Travel, runId: string): Promise<string> {
+  const decisions = new DecisionApi(api);
+  const [row] = (await decisions.decisions({ run: runId, limit: 1 })).decisions;
+  if (row === undefined) return 'nothing: there is no decision';
+  const { bundle } = (await decisions.decision(row.decision_id)).decision;
+  return bundle.status === 'ACTIVE'
+    ? `bundle ${bundle.bundle_id} version ${bundle.bundle_version} (${bundle.digest.slice(0, 12)}…), and judged by rules`
+    : `no model (${bundle.reason}): rules alone judged`;
 }
 
 async function reconciledGate({ api, ...travel }: Travel, runId: string): Promise<Reconciliation> {

@@ -13,14 +13,16 @@ const input = {
 };
 
 /**
- * `probity.linear.v1`: log odds = intercept + Σ weight · (x − mean) / deviation over what is there, + weight_missing for what is not. In the
- * order of the inputs, in double precision.
+ * `probity.linear.v1`: log odds = intercept + Σ weight · (min(x, cap) − mean) / deviation over what is there, + weight_missing for what is not. In
+ * the order of the inputs, in double precision.
  */
 export const LinearModelSchema = closed({
   format: Type.Literal('probity.linear.v1'),
   inputs: Type.Array(
     closed({
       ...input,
+      /** What is above it counts as much: one wild value must not decide alone. */
+      cap: Type.Optional(Type.Number()),
       mean: Type.Number(),
       deviation: Type.Number({ exclusiveMinimum: 0 }),
       weight: Type.Number(),

@@ -31,6 +31,12 @@ const linear = (weights: readonly number[], intercept = 0.5): Bundle => ({
   },
 });
 
+const capped = (cap: number): Bundle => {
+  const { model, ...rest } = linear([2]);
+  if (model.format !== 'probity.linear.v1') throw new Error('not linear');
+  return { ...rest, model: { ...model, inputs: model.inputs.map((input) => ({ ...input, cap })) } };
+};
+
 /** Depth two: f0 < 10, then f1 < 5 on the left; missing goes right. */
 const tree: Bundle = {
   ...about,
@@ -80,6 +86,18 @@ describe('e^x from basic operations alone', () => {
       }),
     );
     expect([logisticE6(0), logisticE6(-1e9), logisticE6(1e9)]).toEqual([500_000, 0, 1_000_000]);
+  });
+});
+
+describe('a cap', () => {
+  it('counts what is above it as much, and changes nothing below it', () => {
+    fc.assert(
+      fc.property(finite, finite, (x, cap) => {
+        expect(scoreOf(capped(cap), [x])).toEqual(scoreOf(linear([2]), [Math.min(x, cap)]));
+      }),
+    );
+    expect(scoreOf(capped(5), [6])).not.toEqual(scoreOf(linear([2]), [6]));
+    expect(scoreOf(capped(5), [null])).toEqual(scoreOf(linear([2]), [null]));
   });
 });
 

@@ -22,9 +22,10 @@ export function scoreOf({ model }: Pick<Bundle, 'model'>, inputs: Inputs): Score
 
 function linear({ inputs: definitions, intercept }: LinearModel, inputs: Inputs): Score {
   let logOdds = intercept;
-  const contributions = definitions.map(({ mean, deviation, weight, weight_missing }, at) => {
+  const contributions = definitions.map(({ cap, mean, deviation, weight, weight_missing }, at) => {
     const x = inputs[at] ?? null;
-    const contribution = x === null ? weight_missing : (weight * (x - mean)) / deviation;
+    const contribution =
+      x === null ? weight_missing : (weight * ((cap === undefined ? x : Math.min(x, cap)) - mean)) / deviation;
     logOdds += contribution;
     return contribution;
   });

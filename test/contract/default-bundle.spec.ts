@@ -1,0 +1,80 @@
+import { describe, expect, it } from '@jest/globals';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parse } from 'yaml';
+import { evaluate } from '../../scripts/training/evaluate.js';
+import { fit } from '../../scripts/training/logistic.js';
+import { examplesOf, shippedDefinitions } from '../../scripts/training/worlds.js';
+import { bundlesFaults, incompatibility } from '../../src/rails/decision/artifacts.js';
+import type { Bundles } from '../../src/rails/decision/policy.schema.js';
+import { scoreOf } from '../../src/rails/model/score.js';
+
+const shipped = (profile: string): Bundles =>
+  (parse(readFileSync(join('profiles', profile, 'policy', 'df.bundles.yaml'), 'utf8')) as { readonly body: Bundles })
+    .body;
+
+describe('the bundle that the profiles ship', () => {
+  const definitions = shippedDefinitions();
+  const { active } = shipped('local');
+  if (active === undefined) throw new Error('no bundle is shipped');
+
+  it('is one and the same, whole, and usable with the shipped definitions', () => {
+    for (const profile of ['local', 'dev', 'prod']) {
+      const bundles = shipped(profile);
+      expect(bundles.active?.digest).toBe(active.digest);
+      expect(bundlesFaults(bundles)).toEqual([]);
+    }
+    expect(incompatibility(active.bundle, definitions)).toBeNull();
+    const spoiled = { ...active, bundle: { ...active.bundle, bundle_version: 2 } };
+    expect(bundlesFaults({ active: spoiled, shadow: [] })).toMatchObject([{ pointer: '/active/digest' }]);
+  });
+
+  it('tells fraud from the rest in a world that it has never seen; with labels shuffled nothing would', () => {
+    const { rows } = examplesOf(['301'], 'small', definitions);
+    const names = active.bundle.model.inputs.map(
+      ({ source, name }: { source: string; name: string }) => `${source}.${name}`,
+    );
+    const scores = rows.map(
+      ({ values }) =>
+        scoreOf(
+          active.bundle,
+          names.map((name) => values.get(name) ?? null),
+        ).scoreE6,
+    );
+    const truth = rows.map(({ isFraud }) => isFraud);
+    const { averagePrecision, rocAuc } = evaluate(scores, truth);
+    expect(averagePrecision).toBeGreaterThan(0.4);
+    expect(rocAuc).toBeGreaterThan(0.85);
+    // The same scores against labels of other payments: no better than the share of fraud.
+    const shuffled = truth.map((_, at) => truth[(at * 7_919 + 13) % truth.length] ?? false);
+    expect(evaluate(scores, shuffled).averagePrecision).toBeLessThan(0.05);
+  });
+});
+
+describe('training', () => {
+  const rows = Array.from({ length: 400 }, (_, n) => Float64Array.of((n % 20) / 10 - 1, (n % 7) / 3 - 1));
+  const signal = rows.map((row, n) => (row[0] ?? 0) + ((n * 31) % 10) / 10 > 0.9);
+
+  it('finds a signal and leaves noise alone, the same to the last bit each time', () => {
+    const fitted = fit(rows, signal, 1);
+    expect(fit(rows, signal, 1)).toEqual(fitted);
+    expect(fitted.weights[0]).toBeGreaterThan(2);
+    expect(Math.abs(fitted.weights[1] ?? 9)).toBeLessThan(0.5);
+    expect(
+      fit(
+        rows,
+        signal.map((is) => !is),
+        1,
+      ).weights[0],
+    ).toBeLessThan(-2);
+  });
+
+  it('is measured as textbooks do', () => {
+    expect(evaluate([4, 3, 2, 1], [true, false, true, false])).toMatchObject({
+      averagePrecision: (1 + 2 / 3) / 2,
+      rocAuc: 0.75,
+    });
+    // Equal scores say nothing.
+    expect(evaluate([1, 1, 1, 1], [true, false, true, false])).toMatchObject({ averagePrecision: 0.5, rocAuc: 0.5 });
+  });
+});

@@ -1,167 +1,27 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { parse } from 'yaml';
-import {
-  BATCH_RECORDS_MAX,
-  DecisionFabricConsumer,
-  DecisionPositions,
-} from '../../src/modules/decision-fabric/decision-fabric.consumer.js';
-import { EngineInForce } from '../../src/modules/decision-fabric/decision-fabric.engine.js';
-import { DecisionSignals } from '../../src/modules/decision-fabric/decision-fabric.signals.js';
+import { BATCH_RECORDS_MAX } from '../../src/modules/decision-fabric/decision-fabric.consumer.js';
 import { DecisionFabricStore } from '../../src/modules/decision-fabric/decision-fabric.store.js';
-import { Submission } from '../../src/modules/decision-fabric/submission.js';
-import { DegradeLadderPort } from '../../src/modules/degrade-ladder/degrade-ladder.port.js';
-import { FeaturePlanePort, type SnapshotsResponse } from '../../src/modules/feature-plane/feature-plane.port.js';
-import { IngestionGatePort, type SubmitResult } from '../../src/modules/ingestion-gate/ingestion-gate.port.js';
-import { type CapabilityMask, MOST_RESTRICTIVE, unrestricted } from '../../src/rails/capability-mask.js';
-import { canonicalJson, type JsonValue } from '../../src/rails/canonical-json.js';
-import { digestText } from '../../src/rails/digest.js';
+import { MOST_RESTRICTIVE, unrestricted } from '../../src/rails/capability-mask.js';
+import { canonicalJson } from '../../src/rails/canonical-json.js';
 import { asTopicName, type Offset } from '../../src/rails/eb-ref.js';
-import { ProbityError } from '../../src/rails/errors/probity-error.js';
 import type { Decision } from '../../src/rails/events/decision.schema.js';
-import type { FeatureDefinitions } from '../../src/rails/features/definition.schema.js';
-import { FeatureState } from '../../src/rails/features/feature-state.js';
-import { planOf } from '../../src/rails/features/plan.js';
-import { snapshotOf } from '../../src/rails/features/snapshot.js';
-import { advance, basisRecord, emptyBasis } from '../../src/rails/basis.js';
 import { sealPolicy, type SealedPolicy } from '../../src/rails/policy-rev.js';
-import { fromEpochMs, toEpochMicros } from '../../src/rails/time.js';
-import type { Bus, BusReader, RecordBatch } from '../../src/substrate/bus/bus.port.js';
+import type { RecordBatch } from '../../src/substrate/bus/bus.port.js';
 import { ManualClock } from '../../src/substrate/clock/manual.clock.js';
 import type { Database } from '../../src/substrate/database/database.port.js';
-import { StaticPolicies } from '../../src/substrate/policy/policy.port.js';
-import { recordedTelemetry } from '../support/telemetry.js';
-import { batchOf, envelopeOf, type Log, recordOf, runPins, TRAFFIC } from './feature-plane.kit.js';
-
-const shipped = (policy: string): SealedPolicy => {
-  const file = join(process.cwd(), 'profiles', 'local', 'policy', `${policy}.yaml`);
-  return sealPolicy(policy, 1, (parse(readFileSync(file, 'utf8')) as { body: JsonValue }).body);
-};
-const DEFINITIONS = shipped('ofp.features');
-const GROUPS = (DEFINITIONS.body as unknown as FeatureDefinitions).groups.map(({ name }) => name);
-const pins = runPins('fabric');
-
-/** A gate that admits each id once and keeps what it admitted, as a bus that can be read. */
-class FakeGate extends IngestionGatePort {
-  readonly admitted = new Map<string, { text: string; offset: number }>();
-  readonly calls: string[][] = [];
-  /** Refuses these types, or fails before or after it has admitted. */
-  refuse: string | null = null;
-  fail: 'before' | 'after' | null = null;
-  receiptCalls = 0;
-
-  submit({ events }: { events: string[] }) {
-    if (this.fail === 'before') return Promise.reject(new ProbityError('IG_LEDGER_UNHEALTHY', 'down'));
-    this.calls.push(events.map((text) => (JSON.parse(text) as { event_type: string }).event_type));
-    const results = events.map((text): SubmitResult => {
-      const { event_id, event_type } = JSON.parse(text) as { event_id: string; event_type: string };
-      const base = { receipt_id: digestText(event_id), event_id: event_id as never, retryable: false };
-      if (event_type === this.refuse) return { ...base, decision: 'QUARANTINE', reason_codes: ['SCHEMA_FAIL'] };
-      const before = this.admitted.get(event_id);
-      if (before !== undefined && before.text !== text)
-        return { ...base, decision: 'QUARANTINE', reason_codes: ['PAYLOAD_HASH_MISMATCH'] };
-      const offset = before?.offset ?? 1_000 + this.admitted.size;
-      this.admitted.set(event_id, { text, offset });
-      const eb_ref = { topic: TRAFFIC, partition: 0, offset: offset as Offset };
-      return { ...base, decision: before === undefined ? 'ADMIT' : 'DUPLICATE', reason_codes: [], eb_ref };
-    });
-    if (this.fail === 'after') return Promise.reject(new ProbityError('RPC_DEADLINE_EXCEEDED', 'the answer was lost'));
-    return Promise.resolve({ results: results as never });
-  }
-
-  receipts({ event_ids }: { event_ids: string[] }) {
-    this.receiptCalls += 1;
-    const receipts = event_ids.map((id) => {
-      const found = this.admitted.get(id);
-      return found === undefined ? null : { eb_ref: { topic: TRAFFIC, partition: 0, offset: found.offset } };
-    });
-    return Promise.resolve({ receipts: receipts as never });
-  }
-
-  reconcile(): never {
-    throw new Error('nobody reconciles here');
-  }
-
-  ofType(type: string): readonly string[] {
-    return [...this.admitted.values()]
-      .map(({ text }) => text)
-      .filter((text) => text.includes(`"event_type":"${type}"`));
-  }
-
-  get decisions(): readonly Decision[] {
-    return this.ofType('decision').map((text) => (JSON.parse(text) as { payload: Decision }).payload);
-  }
-
-  /** The bus behind it, as far as somebody reads back what was admitted. */
-  asBus(): Bus {
-    const openReader = ([position]: readonly { offset: number }[]): Promise<BusReader> => {
-      const found = [...this.admitted.values()].find(({ offset }) => offset === position?.offset);
-      const records = found === undefined ? [] : [recordOf(found.text, found.offset)];
-      return Promise.resolve({
-        poll: () =>
-          Promise.resolve([{ topic: TRAFFIC, partition: 0, records, nextOffset: 0 as Offset, highWater: 0 as Offset }]),
-        close: () => Promise.resolve(),
-      });
-    };
-    return { openReader } as unknown as Bus;
-  }
-}
-
-class FakeFeatures extends FeaturePlanePort {
-  calls: { groups: string[]; count: number }[] = [];
-  answer: 'served' | 'stale' | 'down' | 'nonsense' | 'foreign' = 'served';
-
-  snapshots({ triggers, groups }: Parameters<FeaturePlanePort['snapshots']>[0]) {
-    this.calls.push({ groups, count: triggers.length });
-    if (this.answer === 'down') return Promise.reject(new ProbityError('RPC_UNAVAILABLE', 'down'));
-    if (this.answer === 'nonsense') return Promise.resolve({ results: [] });
-    const state = new FeatureState(planOf(DEFINITIONS.body as unknown as FeatureDefinitions));
-    const results = triggers.map((trigger, at) => {
-      if (this.answer === 'stale') return { status: 'STALE', detail: 'behind' };
-      const { event_id, event_type, ts_utc, partition, offset, payload } = trigger;
-      const eventId = (this.answer === 'foreign' ? `other-${at}` : event_id) as never;
-      const event = { eventId, eventType: event_type, ts: toEpochMicros(ts_utc), partition, offset, payload };
-      const basis = advance(emptyBasis([TRAFFIC]), [{ topic: TRAFFIC, partition, nextOffset: offset }]);
-      const snapshot = snapshotOf({
-        pins,
-        trigger: event,
-        definitions: DEFINITIONS.policy_rev,
-        groups: state.snapshot(event, new Set(groups)),
-        inputBasis: basisRecord(basis),
-      });
-      return { status: 'SERVED', snapshot };
-    });
-    return Promise.resolve({ results } as unknown as typeof SnapshotsResponse.static);
-  }
-}
-
-class FakeLadder extends DegradeLadderPort {
-  mask: CapabilityMask = unrestricted(GROUPS);
-  answer: 'fresh' | 'old' | 'none' | 'down' = 'fresh';
-
-  constructor(private readonly clock: ManualClock) {
-    super();
-  }
-
-  posture() {
-    if (this.answer === 'down') return Promise.reject(new ProbityError('RPC_UNAVAILABLE', 'down'));
-    if (this.answer === 'none') return Promise.resolve({ posture: null });
-    const posture = {
-      scope_key: 'GLOBAL',
-      mode: 'NORMAL',
-      mask: this.mask,
-      health: 'HEALTHY',
-      reason_codes: [],
-      triggers: [],
-      snapshot_id: digestText('r'),
-      policy_rev: sealPolicy('dl.ladder', 1, {}).policy_rev,
-      posture_seq: 7,
-      decided_at_utc: fromEpochMs(this.clock.nowMs() - (this.answer === 'old' ? 60_000 : 0)),
-    };
-    return Promise.resolve({ posture } as never);
-  }
-}
+import type { RecordedTelemetry } from '../support/telemetry.js';
+import {
+  engineOf,
+  FakeFeatures,
+  FakeGate,
+  FakeLadder,
+  fabricLife,
+  GROUPS,
+  pins,
+  shipped,
+} from './decision-fabric.kit.js';
+import { masksSuite } from './decision-fabric.masks.cases.js';
+import { batchOf, envelopeOf, type Log, recordOf, TRAFFIC } from './feature-plane.kit.js';
 
 const payment = (n: number) => ({ id: `t-${n}`, second: n * 60, customer: 'c-1', terminal: 'x-1', amount: 500 });
 
@@ -171,7 +31,7 @@ export function decisionFabricSuite(open: () => Database): void {
   let ladder: FakeLadder;
   let clock: ManualClock;
   let store: DecisionFabricStore;
-  let telemetry: ReturnType<typeof recordedTelemetry>;
+  let telemetry: RecordedTelemetry;
   let scenario = 0;
 
   beforeEach(async () => {
@@ -183,30 +43,11 @@ export function decisionFabricSuite(open: () => Database): void {
     store = new DecisionFabricStore(open());
   });
 
-  /** A life of the fabric: what it noted in memory is gone with it. */
+  /** What it noted in memory is gone with it. */
   function life(rules: SealedPolicy = shipped('df.rules')) {
-    telemetry = recordedTelemetry();
-    const policies = new StaticPolicies(
-      new Map([
-        ['df.decision', shipped('df.decision')],
-        ['df.rules', rules],
-        ['df.bundles', shipped('df.bundles')],
-        ['ofp.features', DEFINITIONS],
-      ]),
-    );
-    const positions = new DecisionPositions(store);
-    const consumer = new DecisionFabricConsumer(
-      new EngineInForce(policies),
-      new Submission(gate, gate.asBus(), clock),
-      store,
-      positions,
-      new DecisionSignals(telemetry.telemetry, clock),
-      clock,
-      telemetry.telemetry,
-      ladder,
-      features,
-    );
-    return { consumer, positions };
+    const opened = fabricLife({ gate, ladder, features, store, clock }, engineOf({ rules }));
+    telemetry = opened.telemetry;
+    return opened;
   }
 
   /** Payments that no other test has: decisions are append-only. */
@@ -398,6 +239,11 @@ export function decisionFabricSuite(open: () => Database): void {
       expect(await decided()).toMatchObject({ outcome: 'APPROVE', reason_codes: [], features: { status: 'USED' } });
     });
   });
+
+  masksSuite(
+    () => ({ gate, ladder, features, store, clock }),
+    () => all(logOf(1)),
+  );
 
   it('keeps the trace of the request that brought the event', async () => {
     const log = logOf(1);

@@ -139,7 +139,7 @@ export async function openPlane(
   const telemetry = recordedTelemetry();
   const engine = new FeatureEngine(new FeaturePlaneStore(database), clock, telemetry.telemetry, policies);
   await engine.onModuleInit();
-  return { engine, service: new FeaturePlaneService(engine, clock), clock, telemetry };
+  return { engine, service: new FeaturePlaneService(engine), clock, telemetry };
 }
 
 /** Delivers everything from where the memory stands, in an order that `choose` picks. */

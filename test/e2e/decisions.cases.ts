@@ -6,17 +6,28 @@ import { parse } from 'yaml';
 import type { ActionRow } from '../../src/modules/actions-layer/actions-layer.store.js';
 import type { DecisionAnswer, DecisionView } from '../../src/modules/decision-fabric/decision-fabric.service.js';
 import type { DecisionsPage } from '../../src/modules/decision-fabric/decision-fabric.controller.js';
+import { asTopicName } from '../../src/rails/eb-ref.js';
+import type { Decision } from '../../src/rails/events/decision.schema.js';
+import { readEvent } from '../../src/rails/events/read-event.js';
 import type { Posture } from '../../src/rails/events/posture.schema.js';
 import type { Rules } from '../../src/rails/decision/rules.schema.js';
 import { Door, importedRun } from '../support/door.js';
 import { eventually } from '../support/eventually.js';
 import { handbookFile } from '../support/handbook-file.js';
 import type { Http } from '../support/http.js';
+import { openInside } from '../support/inside.js';
+import { recordsOf } from '../support/single-pass.js';
 
 const ROWS = 1_500;
 
+/** Suites of one family decide the same file of the same run, each on a platform of its own; the first leaves its decisions for the others. */
+export class Family {
+  readonly scenario = `decisions-${randomBytes(4).toString('hex')}`;
+  first: ReadonlyMap<string, Decision> | undefined;
+}
+
 /** A file through everything that decides: each transaction decided once, and every decision the same when it is made again. */
-export function decisionsSuite(flavour: 'embedded' | 'real', groups: readonly string[]): void {
+export function decisionsSuite(flavour: 'embedded' | 'real', groups: readonly string[], family = new Family()): void {
   describe(`decisions of a file, ${groups.length === 1 ? 'all roles in one process' : 'each role in a process of its own'}`, () => {
     let door: Door;
     let df: Http;
@@ -25,8 +36,7 @@ export function decisionsSuite(flavour: 'embedded' | 'real', groups: readonly st
     beforeAll(async () => {
       door = await Door.open(flavour, groups);
       df = await door.client('df');
-      const scenario = `decisions-${randomBytes(4).toString('hex')}`;
-      ({ run_id: run } = await importedRun(door, handbookFile(ROWS, 23), scenario));
+      ({ run_id: run } = await importedRun(door, handbookFile(ROWS, 23), family.scenario));
       expect(await door.settled(run)).toMatchObject({ state: 'READY' });
       // Nothing is decided under a posture of nobody: the ladder has climbed before anything is streamed.
       const dl = await door.client('dl');
@@ -70,10 +80,32 @@ export function decisionsSuite(flavour: 'embedded' | 'real', groups: readonly st
       expect(found).toMatchObject({ state: 'DONE', kind: 'counterfactual', compared: ROWS });
       expect(found.equal).toBe(0);
       expect(found.first_difference?.event_id).toMatch(/^[0-9a-f]{64}$/);
-      expect(found.outcomes['APPROVE>DECLINE']).toBeGreaterThan(ROWS / 4);
+      // From whatever a busy machine had made of them.
+      const declined = Object.entries(found.outcomes).filter(([turn]) => turn.endsWith('>DECLINE'));
+      expect(declined.reduce((sum, [, count]) => sum + count, 0)).toBeGreaterThan(ROWS / 4);
       // What would have come out changed nothing that did.
       expect(await door.decided(run, ROWS)).not.toHaveProperty('DECLINE', ROWS);
     }, 150_000);
+
+    it('are the same wherever the file is decided: the same ids, the same verdicts, and equal digests where the bases are equal', async () => {
+      const mine = await decisionsOn(door, run);
+      expect(mine.size).toBe(ROWS);
+      const first = (family.first ??= mine);
+      expect([...mine.keys()].sort()).toEqual([...first.keys()].sort());
+      let alike = 0;
+      for (const [id, one] of mine) {
+        const other = first.get(id);
+        if (other === undefined) throw new Error(`nobody else decided ${id}`);
+        expect(one.source_event.payload_hash).toBe(other.source_event.payload_hash);
+        if (one.features.input_basis?.basis_digest === other.features.input_basis?.basis_digest)
+          expect(one.features.feature_snapshot_hash).toBe(other.features.feature_snapshot_hash);
+        // What a busy machine made somebody decide without features, or under another posture, is another question.
+        if (!leansOnAll(one) || !leansOnAll(other)) continue;
+        alike += 1;
+        expect(verdictOf(one)).toEqual(verdictOf(other));
+      }
+      expect(alike).toBeGreaterThan(0);
+    }, 60_000);
 
     it('are found by outcome, entity and reason, page by page, and each says everything that it came from', async () => {
       const first = (await df.get(`/v1/decisions?run=${run}&limit=100`)).body as DecisionsPage;
@@ -85,11 +117,15 @@ export function decisionsSuite(flavour: 'embedded' | 'real', groups: readonly st
       const entity = (await df.get(`/v1/decisions?entity_key=${row?.entity_key ?? ''}&run=${run}`))
         .body as DecisionsPage;
       expect(new Set(entity.decisions.map(({ entity_key }) => entity_key))).toEqual(new Set([row?.entity_key]));
-      const view = (await df.get(`/v1/decisions/${row?.decision_id ?? ''}`)).body as DecisionView;
+      // An approval, which leans on everything.
+      const approved = (await df.get(`/v1/decisions?run=${run}&outcome=APPROVE&limit=1`)).body as DecisionsPage;
+      const approval = approved.decisions[0]?.decision_id;
+      const view = (await df.get(`/v1/decisions/${approval ?? ''}`)).body as DecisionView;
       expect(view.decision).toMatchObject({
-        decision_id: row?.decision_id,
+        decision_id: approval,
         posture: { status: 'USED', mode: 'NORMAL', scope_key: 'GLOBAL' },
-        bundle: { status: 'ABSENT', reason: 'NO_ACTIVE' },
+        bundle: { status: 'ACTIVE', bundle_id: 'default-linear' },
+        model: { score_e6: expect.any(Number), contributions: expect.any(Array) },
         features: { status: 'USED' },
         graph: { status: 'NOT_REQUESTED_BY_PLAN' },
       });
@@ -176,4 +212,30 @@ export function decisionsSuite(flavour: 'embedded' | 'real', groups: readonly st
       });
     });
   });
+}
+
+/** Every decision of the run as it stands on the bus, by its id. */
+async function decisionsOn(door: Door, run: string): Promise<ReadonlyMap<string, Decision>> {
+  const inside = await openInside(door.embedded ? door.data : null);
+  try {
+    const records = await recordsOf(inside.bus, asTopicName('fp.bus.traffic.v1'));
+    return new Map(
+      records.flatMap(({ record }): [string, Decision][] => {
+        const read = readEvent(record.value);
+        if (!read.ok || read.event.eventType !== 'decision') return [];
+        if ((read.event.pins as { readonly run_id?: string }).run_id !== run) return [];
+        return [[read.event.eventId, read.event.payload as unknown as Decision]];
+      }),
+    );
+  } finally {
+    await inside.close();
+  }
+}
+
+function leansOnAll({ posture, features }: Decision): boolean {
+  return posture.status === 'USED' && posture.mode === 'NORMAL' && features.status === 'USED';
+}
+
+function verdictOf({ outcome, reason_codes, model, rules, actions, entity_key, policy_rev }: Decision): object {
+  return { outcome, reason_codes, model, rules, actions, entity_key, policy_rev };
 }

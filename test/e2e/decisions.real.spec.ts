@@ -1,4 +1,6 @@
 import { DECISION_ROLES } from '../support/door.js';
-import { decisionsSuite } from './decisions.cases.js';
+import { decisionsSuite, Family } from './decisions.cases.js';
 
-decisionsSuite('real', DECISION_ROLES);
+const family = new Family();
+decisionsSuite('embedded', ['all'], family);
+decisionsSuite('real', DECISION_ROLES, family);

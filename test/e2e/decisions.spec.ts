@@ -1,5 +1,6 @@
 import { DECISION_ROLES } from '../support/door.js';
-import { decisionsSuite } from './decisions.cases.js';
+import { decisionsSuite, Family } from './decisions.cases.js';
 
-decisionsSuite('embedded', ['all']);
-decisionsSuite('embedded', DECISION_ROLES);
+const family = new Family();
+decisionsSuite('embedded', ['all'], family);
+decisionsSuite('embedded', DECISION_ROLES, family);

@@ -8,8 +8,8 @@ describe('decisions under kill -9', () => {
   it(
     `are one per transaction, and the same when they are made again, whoever dies (seed ${seed})`,
     async () => {
-      const [rows, kills] = FULL ? [40_000, 60] : [3_000, 4];
-      await decideUnderKills({ flavour: 'embedded', seed, rows, kills });
+      const [files, rows, kills] = FULL ? [10, 8_000, 11] : [1, 3_000, 4];
+      await decideUnderKills({ flavour: 'embedded', seed, files, rows, kills });
     },
     FULL ? 1_800_000 : 300_000,
   );

@@ -2,15 +2,19 @@ import { type Context } from '@opentelemetry/api';
 import type { DecisionPlan, DecisionTrigger, FeaturesUse, PostureUse } from '../../rails/decision/inputs.js';
 import type { DecisionPolicy } from '../../rails/decision/policy.schema.js';
 import { postureUse } from '../../rails/decision/posture-freshness.js';
-import { isProbityError } from '../../rails/errors/probity-error.js';
+import { isProbityError, ProbityError } from '../../rails/errors/probity-error.js';
+import { joinable } from '../../rails/pins.js';
 import type { Clock } from '../../substrate/clock/clock.port.js';
 import { outgoing } from '../../substrate/rpc/outgoing.js';
 import type { Telemetry } from '../../substrate/telemetry/telemetry.port.js';
 import { type DegradeLadderPort, GLOBAL_SCOPE } from '../degrade-ladder/degrade-ladder.port.js';
 import { type FeaturePlanePort, type SnapshotResult, SNAPSHOTS_MAX } from '../feature-plane/feature-plane.port.js';
 
-/** What a call may take beyond the wait that it was given: transport, and the answer's own work. */
-const CALL_SLACK_MS = 500;
+/**
+ * What a call may take beyond the wait that it was given: transport, and the answer's own work. With the waits of the policy it stays below
+ * the deadline of whoever waits for a verdict, so that a neighbour who hangs is a reason and not a time-out.
+ */
+export const CALL_SLACK_MS = 250;
 
 export interface ContextPorts {
   readonly ladder: DegradeLadderPort;
@@ -28,6 +32,8 @@ export async function postureNow(
   try {
     const call = outgoing(clock, waits.posture_ms, { trace });
     const { posture } = await ladder.posture({ scope_key: GLOBAL_SCOPE }, call);
+    if (posture !== null && posture.scope_key !== GLOBAL_SCOPE)
+      throw new ProbityError('RPC_RESPONSE_INVALID', 'the posture is of another scope');
     return postureUse(posture, clock.nowMs(), posture_age_max_ms);
   } catch (error) {
     telemetry.logger.warn('df_posture_unavailable', { code: codeOf(error), trace });
@@ -55,7 +61,9 @@ export async function featuresOf(
   await Promise.all(
     callsOf(triggers).map(async (some) => {
       const answers = await ask(ports, some, plan, waits.features_ms, trace);
-      some.forEach((trigger, at) => uses.set(trigger, useOf(answers === null ? null : (answers[at] ?? null), trigger)));
+      some.forEach((trigger, at) =>
+        uses.set(trigger, useOf(answers === null ? null : (answers[at] ?? null), trigger, plan)),
+      );
     }),
   );
   return uses;
@@ -94,8 +102,12 @@ async function ask(
   }
 }
 
-/** An answer about another event, or that does not say what it is asked to, is none. */
-function useOf(result: SnapshotResult | null, { eventId }: DecisionTrigger): FeaturesUse {
+/** An answer about another event or another run, or that tells of a group which was not asked for (law R8), is none. */
+function useOf(
+  result: SnapshotResult | null,
+  { eventId, pins }: DecisionTrigger,
+  { featureGroups }: DecisionPlan,
+): FeaturesUse {
   if (result === null) return { status: 'UNAVAILABLE' };
   switch (result.status) {
     case 'STALE':
@@ -103,7 +115,9 @@ function useOf(result: SnapshotResult | null, { eventId }: DecisionTrigger): Fea
     case 'UNAVAILABLE':
       return { status: 'UNAVAILABLE' };
     case 'SERVED':
-      return result.snapshot.trigger.event_id === eventId
+      return result.snapshot.trigger.event_id === eventId &&
+        joinable(pins, result.snapshot.pins) &&
+        result.snapshot.groups.every(({ name }) => featureGroups.includes(name))
         ? { status: 'USED', snapshot: result.snapshot }
         : { status: 'UNAVAILABLE' };
   }

@@ -184,6 +184,7 @@ export class DecisionEngine {
     if (this.#active !== null && !plan.mask.allow_model_primary) reasons.push('CAPABILITY_BLOCK:allow_model_primary');
     const incompatible = this.#active?.incompatible ?? null;
     if (incompatible !== null) reasons.push(incompatible);
+    if (!plan.mask.allow_fallback_heuristics) reasons.push('CAPABILITY_BLOCK:allow_fallback_heuristics');
     return reasons;
   }
 
@@ -197,20 +198,19 @@ export class DecisionEngine {
     const of = (...kinds: readonly CompiledRule['kind'][]): readonly CompiledRule[] =>
       found.hits.filter(({ kind }) => kinds.includes(kind));
     const reasons = (rules: readonly CompiledRule[]): readonly string[] => rules.map(({ reasonCode }) => reasonCode);
-    const floor: readonly Outcome[] = [
-      ...(missing.length > 0 || closed ? [safe_outcome] : []),
-      // No verdict without any friction while nothing beyond a step-up may follow from a wrong one.
-      ...(plan.mask.action_posture === 'STEP_UP_ONLY' ? ['STEP_UP' as const] : []),
-    ];
+    const floor: readonly Outcome[] = missing.length > 0 || closed ? [safe_outcome] : [];
     const block = of('block');
     const allow = missing.length === 0 ? of('allow') : [];
     const speaking = block.length > 0 ? block : allow.length > 0 ? allow : of('score', 'raise');
     const asked = speaking.flatMap(({ outcome }) => (outcome === null ? [] : [outcome]));
     const base: Outcome = allow.length > 0 && block.length === 0 ? 'APPROVE' : default_outcome;
-    const outcome = highest([base, ...asked, ...floor]);
+    const unclamped = highest([base, ...asked, ...floor]);
+    // No verdict without any friction while nothing beyond a step-up may follow from a wrong one; who raised it is said.
+    const clamped = plan.mask.action_posture === 'STEP_UP_ONLY' && unclamped === 'APPROVE';
+    const outcome = clamped ? 'STEP_UP' : unclamped;
     return {
       outcome,
-      reasons: [...missing, ...reasons(speaking)],
+      reasons: [...missing, ...reasons(speaking), ...(clamped ? ['CAPABILITY_BLOCK:action_posture'] : [])],
       speaksOfScore: outcome !== 'APPROVE' && speaking.some(({ kind }) => kind === 'score'),
     };
   }

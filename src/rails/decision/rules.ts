@@ -99,8 +99,8 @@ function isThere(facts: Facts, variable: Variable, name: string): boolean {
 /** A code of a closed set: the library's sentences may hold values. */
 function faultCode(error: unknown): string {
   const { code, message } = error as { readonly code?: unknown; readonly message?: unknown };
-  if (code === 'division_by_zero' || code === 'modulus_by_zero') return 'RULE_DIVISION_BY_ZERO';
+  if (code === 'division_by_zero' || code === 'modulo_by_zero') return 'RULE_DIVISION_BY_ZERO';
   const text = typeof message === 'string' ? message : '';
-  if (/division by zero|modulus by zero/.test(text)) return 'RULE_DIVISION_BY_ZERO';
+  if (/(division|modulo) by zero/.test(text)) return 'RULE_DIVISION_BY_ZERO';
   return text.includes('overflow') ? 'RULE_OVERFLOW' : 'RULE_EVALUATION_FAILED';
 }

@@ -1,0 +1,4 @@
+import { DECISION_ROLES } from '../support/door.js';
+import { poisonSuite } from './decision-poison.cases.js';
+
+poisonSuite('real', DECISION_ROLES);

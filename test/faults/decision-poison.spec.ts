@@ -1,0 +1,3 @@
+import { poisonSuite } from './decision-poison.cases.js';
+
+poisonSuite('embedded', ['all']);

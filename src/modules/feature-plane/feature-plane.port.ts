@@ -1,14 +1,11 @@
 import { type Static, Type } from '@sinclair/typebox';
-import { OffsetSchema, PartitionSchema } from '../../rails/eb-ref.js';
-import { EventIdSchema, EventTypeSchema } from '../../rails/envelope.schema.js';
 import { type FeatureDefinitions, FeatureDefinitionsSchema } from '../../rails/features/definition.schema.js';
 import { definitionFaults } from '../../rails/features/plan.js';
 import { FeatureSnapshotSchema } from '../../rails/features/snapshot.js';
-import type { JsonObject } from '../../rails/canonical-json.js';
 import { RunPinsSchema } from '../../rails/pins.js';
 import { closed, type Sealed } from '../../rails/schema.js';
-import { UtcMicrosSchema } from '../../rails/time.js';
 import type { PolicyKind } from '../../substrate/policy/policy.port.js';
+import { EventPlaceSchema } from '../../substrate/projection/event-place.js';
 import type { CallContext } from '../../substrate/rpc/rpc.port.js';
 import { defineContract } from '../../substrate/rpc/rpc-contract.js';
 
@@ -24,20 +21,9 @@ export const FEATURES_POLICY: PolicyKind<typeof FeatureDefinitionsSchema> = {
 
 export const SNAPSHOTS_MAX = 1_000;
 
-/** An admitted event of which somebody wants to know what was known before it. */
-export const SnapshotTriggerSchema = closed({
-  event_id: EventIdSchema,
-  event_type: EventTypeSchema,
-  ts_utc: UtcMicrosSchema,
-  /** Where it stands on the traffic topic: the answer has applied everything before it on its own partition. */
-  partition: PartitionSchema,
-  offset: OffsetSchema,
-  payload: Type.Unsafe<JsonObject>({ type: 'object' }),
-});
-
 export const SnapshotsRequest = closed({
   pins: RunPinsSchema,
-  triggers: Type.Array(SnapshotTriggerSchema, { minItems: 1, maxItems: SNAPSHOTS_MAX }),
+  triggers: Type.Array(EventPlaceSchema, { minItems: 1, maxItems: SNAPSHOTS_MAX }),
   /** Groups by name; no others are evaluated. An unknown name is refused. */
   groups: Type.Array(Type.String({ pattern: '^[a-z][a-z0-9_-]{0,63}$' }), { maxItems: 64, uniqueItems: true }),
   /** How long to wait at the most until everything before the triggers has been applied. */

@@ -1,13 +1,10 @@
 import { Injectable } from '@nestjs/common';
 import type { Static } from '@sinclair/typebox';
 import { ProbityError } from '../../rails/errors/probity-error.js';
-import type { FeatureEvent } from '../../rails/features/event-table.js';
 import { FeatureState } from '../../rails/features/feature-state.js';
 import { type FeatureSnapshot, snapshotOf } from '../../rails/features/snapshot.js';
 import type { RunPins } from '../../rails/pins.js';
-import { toEpochMicros } from '../../rails/time.js';
-import type { Sealed } from '../../rails/schema.js';
-import { Clock } from '../../substrate/clock/clock.port.js';
+import { type EventPlace, eventAt } from '../../substrate/projection/event-place.js';
 import type { CallContext } from '../../substrate/rpc/rpc.port.js';
 import { FeatureEngine } from './feature-plane.engine.js';
 import {
@@ -15,20 +12,14 @@ import {
   type SnapshotResult,
   type SnapshotsRequest,
   type SnapshotsResponse,
-  type SnapshotTriggerSchema,
 } from './feature-plane.port.js';
-
-type Trigger = Sealed<typeof SnapshotTriggerSchema>;
 
 /** Snapshots from the memory of this process, all of one call on one basis. */
 @Injectable()
 export class FeaturePlaneService extends FeaturePlanePort {
   readonly #groups: ReadonlySet<string>;
 
-  constructor(
-    private readonly engine: FeatureEngine,
-    private readonly clock: Clock,
-  ) {
+  constructor(private readonly engine: FeatureEngine) {
     super();
     this.#groups = new Set(engine.plan.groups.map(({ definition }) => definition.name));
   }
@@ -45,7 +36,7 @@ export class FeaturePlaneService extends FeaturePlanePort {
           'OFP_GROUP_UNKNOWN',
           `no group "${unknown}"; there are: ${[...this.#groups].join(', ')}`,
         );
-      await this.#reach(triggers, wait_ms, signal);
+      await this.engine.reach(triggers, wait_ms, signal);
       // From here on nothing is awaited: state and vector are of one moment, and so are all answers.
       const results = this.#answers(pins, triggers, new Set(groups));
       // The rows of the wire form are mutable arrays; these are the very same values.
@@ -53,25 +44,7 @@ export class FeaturePlaneService extends FeaturePlanePort {
     });
   }
 
-  /** Until everything before the triggers on their own partitions has been applied, or so long. */
-  async #reach(triggers: readonly Trigger[], waitMs: number, signal: AbortSignal): Promise<void> {
-    const furthest = new Map<number, number>();
-    for (const { partition, offset } of triggers)
-      furthest.set(partition, Math.max(offset, furthest.get(partition) ?? 0));
-    const missing = [...furthest].filter(([partition, offset]) => !this.engine.vector.hasReached(partition, offset));
-    if (missing.length === 0 || waitMs === 0) return;
-    const late = new AbortController();
-    const end = AbortSignal.any([signal, late.signal]);
-    const reached = Promise.all(
-      missing.map(([partition, offset]) => this.engine.vector.reached(partition, offset, end)),
-    ).then(() => late.abort());
-    // The clock of the platform, so that a test can hold the time still; it wakes when there is nothing left to wait for.
-    await this.clock.sleep(waitMs, end);
-    late.abort();
-    await reached;
-  }
-
-  #answers(pins: RunPins, triggers: readonly Trigger[], groups: ReadonlySet<string>): readonly SnapshotResult[] {
+  #answers(pins: RunPins, triggers: readonly EventPlace[], groups: ReadonlySet<string>): readonly SnapshotResult[] {
     const { vector, runs, plan, definitions, signals } = this.engine;
     // A run of which nothing was applied yet has an empty state, and that is an answer.
     const state = runs.find(pins)?.state ?? new FeatureState(plan);
@@ -83,7 +56,7 @@ export class FeaturePlaneService extends FeaturePlanePort {
           status: 'STALE',
           detail: `partition ${trigger.partition} stands at ${vector.nextOf('fp.bus.traffic.v1', trigger.partition) ?? 0}, before ${trigger.offset}`,
         };
-      const event = eventOf(trigger);
+      const event = eventAt(trigger);
       const snapshot: FeatureSnapshot = snapshotOf({
         pins,
         trigger: event,
@@ -102,8 +75,4 @@ export class FeaturePlaneService extends FeaturePlanePort {
     signals.served('STALE', triggers.length - served, 0, 0);
     return results;
   }
-}
-
-function eventOf({ event_id, event_type, ts_utc, partition, offset, payload }: Trigger): FeatureEvent {
-  return { eventId: event_id, eventType: event_type, ts: toEpochMicros(ts_utc), partition, offset, payload };
 }

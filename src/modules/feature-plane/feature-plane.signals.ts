@@ -2,11 +2,12 @@ import type { Counter, Histogram } from '@opentelemetry/api';
 import type { Clock } from '../../substrate/clock/clock.port.js';
 import { DURATION_BUCKETS_S, GoldenSignals } from '../../substrate/telemetry/golden-signals.js';
 import type { Telemetry } from '../../substrate/telemetry/telemetry.port.js';
-import type { FeatureRun } from './feature-runs.js';
+import type { FeatureState } from '../../rails/features/feature-state.js';
+import type { ProjectedRun } from '../../substrate/projection/runs.js';
 
 /** What the gauges look at. */
 export interface Gauged {
-  readonly runs: Iterable<FeatureRun>;
+  readonly runs: Iterable<ProjectedRun<FeatureState>>;
   heads(): Iterable<{
     readonly topic: string;
     readonly partition: number;

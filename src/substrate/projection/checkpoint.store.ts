@@ -1,9 +1,9 @@
-import { Injectable } from '@nestjs/common';
 import { ProbityError } from '../../rails/errors/probity-error.js';
+import type { ErrorCode } from '../../rails/errors/registry.js';
 import type { RunPins } from '../../rails/pins.js';
-import type { Offset, Position } from '../../substrate/bus/bus.port.js';
-import { Database, type Transaction } from '../../substrate/database/database.port.js';
-import type { SegmentKind } from './segments.core.js';
+import type { Offset, Position } from '../bus/bus.port.js';
+import type { Database, Transaction } from '../database/database.port.js';
+import type { SegmentKind } from './segments.js';
 
 export interface StoredSegment {
   readonly kind: SegmentKind;
@@ -48,10 +48,20 @@ const SEGMENTS_MAX = 24;
 /** What is as large as this already is left as it is: rows of Postgres end at a gigabyte, and memory long before. */
 const MERGED_BYTES_MAX = 16 * 1024 * 1024;
 
-/** The schema `ofp`: what a start needs to go on where the last checkpoint stood. */
-@Injectable()
-export class FeaturePlaneStore {
-  constructor(private readonly database: Database) {}
+/** What a projector's failures are called. */
+export interface ProjectionErrors {
+  /** Another process has taken over. */
+  readonly superseded: ErrorCode;
+  /** What was stored cannot be read. */
+  readonly damaged: ErrorCode;
+}
+
+/** The tables of a projector's schema: what a start needs to go on where the last checkpoint stood. */
+export class CheckpointStore {
+  constructor(
+    private readonly database: Database,
+    readonly errors: ProjectionErrors,
+  ) {}
 
   /**
    * Takes over: from now on nobody with a lower fence writes. Where the segments keep other members than these definitions read, they are
@@ -63,7 +73,7 @@ export class FeaturePlaneStore {
         'update owner set fence = fence + 1 returning fence, kept_digest',
       );
       const [owner] = rows;
-      if (owner === undefined) throw new ProbityError('OFP_CHECKPOINT_DAMAGED', 'the row of the owner is missing');
+      if (owner === undefined) throw new ProbityError(this.errors.damaged, 'the row of the owner is missing');
       const rebuilt = owner.kept_digest !== null && owner.kept_digest !== keptDigest;
       if (rebuilt) {
         for (const table of ['segments', 'runs', 'positions', 'invalid'])
@@ -121,11 +131,11 @@ export class FeaturePlaneStore {
     }
   }
 
-  /** State and vector in one transaction (law R5). @throws OFP_SUPERSEDED when another process has taken over */
+  /** State and vector in one transaction (law R5). @throws the code for `superseded` when another process has taken over */
   async save({ fence, positions, runs, invalid }: Checkpoint): Promise<void> {
     await this.database.transaction(async (transaction) => {
       const { count } = await transaction.query('select 1 from owner where fence = $1 for update', [fence]);
-      if (count === 0) throw new ProbityError('OFP_SUPERSEDED', 'another process keeps the feature state now');
+      if (count === 0) throw new ProbityError(this.errors.superseded, 'another process keeps this state now');
       for (const run of runs) await saveRun(transaction, run);
       if (invalid.length > 0) await saveInvalid(transaction, invalid);
       await transaction.query(

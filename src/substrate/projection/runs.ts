@@ -1,17 +1,24 @@
 import { digestCanonical } from '../../rails/canonical-json.js';
 import type { Digest } from '../../rails/digest.js';
 import type { FeatureEvent } from '../../rails/features/event-table.js';
-import { FeatureState } from '../../rails/features/feature-state.js';
 import { keepEvent, keepLabel, type KeptEvent, type KeptLabel } from '../../rails/features/kept.js';
 import type { LabelFact } from '../../rails/features/label-table.js';
-import type { FeatureSetPlan } from '../../rails/features/plan.js';
 import type { RunPins } from '../../rails/pins.js';
+import type { EpochMicros } from '../../rails/time.js';
+
+/** What events and facts are folded into: a function of their set, whatever the order in which they come (law R11). */
+export interface ProjectedState {
+  /** Time of the newest event that was applied; null before the first. */
+  readonly newest: EpochMicros | null;
+  apply(events: readonly FeatureEvent[]): void;
+  applyLabels(facts: readonly LabelFact[]): void;
+}
 
 /** The state of one run in memory, and what of it no checkpoint holds yet. */
-export interface FeatureRun {
+export interface ProjectedRun<State extends ProjectedState> {
   readonly pins: RunPins;
   readonly pinsDigest: Digest;
-  readonly state: FeatureState;
+  readonly state: State;
   /** Records of the run that could not be used; above 0 its integrity is degraded. */
   invalid: number;
   events: KeptEvent[];
@@ -22,31 +29,31 @@ export interface FeatureRun {
  * The runs by their pins, all five: a wall that nothing crosses (law R1). A state is a function of the set of events and facts given to
  * it, so that reading a checkpoint and applying live records are the same act.
  */
-export class FeatureRuns {
-  readonly #runs = new Map<string, FeatureRun>();
+export class ProjectedRuns<State extends ProjectedState> {
+  readonly #runs = new Map<string, ProjectedRun<State>>();
   readonly #digests = new Map<string, Digest>();
 
   constructor(
-    private readonly plan: FeatureSetPlan,
+    private readonly openState: () => State,
     private readonly fields: readonly string[],
   ) {}
 
-  [Symbol.iterator](): IterableIterator<FeatureRun> {
+  [Symbol.iterator](): IterableIterator<ProjectedRun<State>> {
     return this.#runs.values();
   }
 
-  find(pins: RunPins): FeatureRun | undefined {
+  find(pins: RunPins): ProjectedRun<State> | undefined {
     return this.#runs.get(this.#key(pins));
   }
 
-  open(pins: RunPins): FeatureRun {
+  open(pins: RunPins): ProjectedRun<State> {
     const key = this.#key(pins);
     const known = this.#runs.get(key);
     if (known !== undefined) return known;
-    const run: FeatureRun = {
+    const run: ProjectedRun<State> = {
       pins,
       pinsDigest: this.digestOf(pins),
-      state: new FeatureState(this.plan),
+      state: this.openState(),
       invalid: 0,
       events: [],
       labels: [],
@@ -55,12 +62,12 @@ export class FeatureRuns {
     return run;
   }
 
-  applyEvents(run: FeatureRun, events: readonly FeatureEvent[]): void {
+  applyEvents(run: ProjectedRun<State>, events: readonly FeatureEvent[]): void {
     run.state.apply(events);
     for (const event of events) run.events.push(keepEvent(event, this.fields));
   }
 
-  applyLabels(run: FeatureRun, facts: readonly LabelFact[]): void {
+  applyLabels(run: ProjectedRun<State>, facts: readonly LabelFact[]): void {
     run.state.applyLabels(facts);
     for (const fact of facts) run.labels.push(keepLabel(fact));
   }

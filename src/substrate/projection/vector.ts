@@ -1,5 +1,5 @@
 import { advance, type Basis, type BasisRecord, basisRecord, emptyBasis } from '../../rails/basis.js';
-import type { Offset, Position, TopicPartition } from '../../substrate/bus/bus.port.js';
+import type { Offset, Position, TopicPartition } from '../bus/bus.port.js';
 
 interface Waiter {
   readonly partition: number;

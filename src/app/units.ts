@@ -14,6 +14,10 @@ import { DegradeLadderModule } from '../modules/degrade-ladder/degrade-ladder.mo
 import { LADDER_POLICY } from '../modules/degrade-ladder/degrade-ladder.policy.js';
 import { DEGRADE_LADDER_CONTRACT, DegradeLadderPort } from '../modules/degrade-ladder/degrade-ladder.port.js';
 import { DegradeLadderService } from '../modules/degrade-ladder/degrade-ladder.service.js';
+import { GraphPositions } from '../modules/entity-graph/entity-graph.consumer.js';
+import { EntityGraphModule } from '../modules/entity-graph/entity-graph.module.js';
+import { ENTITY_GRAPH_CONTRACT, EntityGraphPort, GRAPH_POLICY } from '../modules/entity-graph/entity-graph.port.js';
+import { EntityGraphService } from '../modules/entity-graph/entity-graph.service.js';
 import { FeaturePositions } from '../modules/feature-plane/feature-plane.consumer.js';
 import { FeaturePlaneModule } from '../modules/feature-plane/feature-plane.module.js';
 import {
@@ -161,6 +165,26 @@ export const UNITS: UnitTable = defineUnits(
       policies: [FEATURES_POLICY],
       instances: 'one',
     },
+    ieg: {
+      unit: 'entity-graph',
+      kind: 'projector',
+      why: 'Knows what hangs together: cards, devices, addresses and who shares them, at a version.',
+      module: EntityGraphModule,
+      port: { token: EntityGraphPort, service: EntityGraphService, contract: ENTITY_GRAPH_CONTRACT },
+      calls: [],
+      consumes: {
+        group: 'ieg',
+        topics: ['fp.bus.traffic.v1', 'fp.bus.control.v1'],
+        positions: GraphPositions,
+        startWhenUnknown: 'low-water',
+        batchRecordsMax: 1_000,
+      },
+      produces: [],
+      schema: 'ieg',
+      prefixes: [],
+      policies: [GRAPH_POLICY],
+      instances: 'one',
+    },
     dl: {
       unit: 'degrade-ladder',
       kind: 'service',
@@ -179,7 +203,7 @@ export const UNITS: UnitTable = defineUnits(
       kind: 'service',
       why: 'Turns each admitted payment into one decision, explainable, and the same when it is made again.',
       module: DecisionFabricModule,
-      calls: ['ig', 'ofp', 'dl', 'edge'],
+      calls: ['ig', 'ofp', 'ieg', 'dl', 'edge'],
       consumes: {
         group: 'df',
         topics: ['fp.bus.traffic.v1'],
@@ -190,7 +214,7 @@ export const UNITS: UnitTable = defineUnits(
       produces: [],
       schema: 'df',
       prefixes: [],
-      policies: [DECISION_POLICY, RULES_POLICY, BUNDLES_POLICY, FEATURES_POLICY],
+      policies: [DECISION_POLICY, RULES_POLICY, BUNDLES_POLICY, FEATURES_POLICY, GRAPH_POLICY],
       instances: 'many',
     },
     al: {

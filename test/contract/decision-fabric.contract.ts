@@ -20,6 +20,7 @@ import {
   pins,
   shipped,
 } from './decision-fabric.kit.js';
+import { graphSuite } from './decision-fabric.graph.cases.js';
 import { masksSuite } from './decision-fabric.masks.cases.js';
 import { batchOf, envelopeOf, type Log, recordOf, TRAFFIC } from './feature-plane.kit.js';
 
@@ -241,6 +242,10 @@ export function decisionFabricSuite(open: () => Database): void {
   });
 
   masksSuite(
+    () => ({ gate, ladder, features, store, clock }),
+    () => all(logOf(1)),
+  );
+  graphSuite(
     () => ({ gate, ladder, features, store, clock }),
     () => all(logOf(1)),
   );

@@ -1,3 +1,4 @@
+import type { Static } from '@sinclair/typebox';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
@@ -10,6 +11,11 @@ import { DecisionSignals } from '../../src/modules/decision-fabric/decision-fabr
 import type { DecisionFabricStore } from '../../src/modules/decision-fabric/decision-fabric.store.js';
 import { Submission } from '../../src/modules/decision-fabric/submission.js';
 import { DegradeLadderPort } from '../../src/modules/degrade-ladder/degrade-ladder.port.js';
+import {
+  EntityGraphPort,
+  type ContextResult,
+  type ContextsRequest,
+} from '../../src/modules/entity-graph/entity-graph.port.js';
 import { FeaturePlanePort, type SnapshotsResponse } from '../../src/modules/feature-plane/feature-plane.port.js';
 import { IngestionGatePort, type SubmitResult } from '../../src/modules/ingestion-gate/ingestion-gate.port.js';
 import { advance, basisRecord, emptyBasis } from '../../src/rails/basis.js';
@@ -23,6 +29,10 @@ import type { FeatureDefinitions } from '../../src/rails/features/definition.sch
 import { FeatureState } from '../../src/rails/features/feature-state.js';
 import { planOf } from '../../src/rails/features/plan.js';
 import { snapshotOf } from '../../src/rails/features/snapshot.js';
+import { graphContextOf } from '../../src/rails/graph/context.js';
+import type { GraphValues } from '../../src/rails/graph/context.schema.js';
+import { GraphState } from '../../src/rails/graph/graph-state.js';
+import { eventAt } from '../../src/substrate/projection/event-place.js';
 import { sealPolicy, type SealedPolicy } from '../../src/rails/policy-rev.js';
 import { fromEpochMs, toEpochMicros } from '../../src/rails/time.js';
 import type { Bus, BusReader } from '../../src/substrate/bus/bus.port.js';
@@ -38,6 +48,7 @@ export const shipped = (policy: string): SealedPolicy => {
   return sealPolicy(policy, 1, (parse(readFileSync(file, 'utf8')) as { body: JsonValue }).body);
 };
 export const DEFINITIONS = shipped('ofp.features');
+export const GRAPH = shipped('ieg.graph');
 export const GROUPS = (DEFINITIONS.body as unknown as FeatureDefinitions).groups.map(({ name }) => name);
 export const pins = runPins('fabric');
 
@@ -166,10 +177,41 @@ export class FakeLadder extends DegradeLadderPort {
   }
 }
 
+/** A graph of which nothing was applied, or as a test wants it. */
+export class FakeGraph extends EntityGraphPort {
+  calls: number[] = [];
+  answer: 'serves' | 'lags' | 'too late' | 'down' | 'other event' | 'nothing' = 'serves';
+  values: Partial<GraphValues> = {};
+
+  contexts({ pins: asked, triggers }: Static<typeof ContextsRequest>) {
+    this.calls.push(triggers.length);
+    if (this.answer === 'down') return Promise.reject(new ProbityError('RPC_UNAVAILABLE', 'down'));
+    if (this.answer === 'nothing') return Promise.resolve({ results: [] });
+    const results = triggers.map((trigger): ContextResult => {
+      if (this.answer === 'lags') return { status: 'LAGGING', detail: 'behind' };
+      const values = new GraphState(GRAPH.body as never).context(eventAt(trigger));
+      if (this.answer === 'too late' || values === null) return { status: 'UNAVAILABLE', detail: 'late' };
+      const eventId = (this.answer === 'other event' ? digestText('other') : trigger.event_id) as never;
+      const context = graphContextOf({
+        pins: asked,
+        eventId,
+        values: { ...values, ...this.values },
+        integrity: 'CLEAN',
+        policyRev: GRAPH.policy_rev,
+        graphVersion: basisRecord(emptyBasis([TRAFFIC])),
+      });
+      return { status: 'SERVED', context };
+    });
+    return Promise.resolve({ results } as never);
+  }
+}
+
 export interface Neighbours {
   readonly gate: FakeGate;
   readonly ladder: DegradeLadderPort;
   readonly features: FeaturePlanePort;
+  /** One of which nothing was applied, unless a test brings another. */
+  readonly graph?: EntityGraphPort;
   readonly store: DecisionFabricStore;
   readonly clock: ManualClock;
 }
@@ -195,13 +237,17 @@ export function engineOf({ rules, bundles, decision }: FabricPolicies = {}): Eng
         ['df.rules', rules ?? shipped('df.rules')],
         ['df.bundles', bundles ?? shipped('df.bundles')],
         ['ofp.features', DEFINITIONS],
+        ['ieg.graph', GRAPH],
       ]),
     ),
   );
 }
 
 /** A life of the fabric: what it noted in memory is gone with it. */
-export function fabricLife({ gate, ladder, features, store, clock }: Neighbours, engine = engineOf()): FabricLife {
+export function fabricLife(
+  { gate, ladder, features, graph = new FakeGraph(), store, clock }: Neighbours,
+  engine = engineOf(),
+): FabricLife {
   const telemetry = recordedTelemetry();
   const positions = new DecisionPositions(store);
   const consumer = new DecisionFabricConsumer(
@@ -214,6 +260,7 @@ export function fabricLife({ gate, ladder, features, store, clock }: Neighbours,
     telemetry.telemetry,
     ladder,
     features,
+    graph,
   );
   return { consumer, positions, telemetry };
 }

@@ -111,6 +111,7 @@ describe('runs over HTTP, the engine called through the wire', () => {
       'df.decision',
       'df.rules',
       'dl.ladder',
+      'ieg.graph',
       'labels.feed',
       'ofp.features',
     );

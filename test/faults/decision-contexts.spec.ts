@@ -18,7 +18,7 @@ import { ScratchProfile } from '../support/profiles.js';
 import { Program } from '../support/program.js';
 import { type ProxyMode, RpcProxy } from '../support/rpc-proxy.js';
 
-const OTHERS = 'engine,sr,wsp,ig,edge,labels,ofp,dl,al';
+const OTHERS = 'engine,sr,wsp,ig,edge,labels,ofp,ieg,dl,al';
 
 type Json = Record<string, unknown>;
 const changedSnapshot = (change: (snapshot: Json) => Json): ProxyMode => ({

@@ -22,7 +22,7 @@ import { Program } from './program.js';
 /** The roles through which a user's file goes. */
 export const DOOR_ROLES = ['engine', 'sr', 'wsp', 'ig'] as const;
 /** And those that decide about it. */
-export const DECISION_ROLES = [...DOOR_ROLES, 'edge', 'labels', 'ofp', 'dl', 'df', 'al', 'dla'] as const;
+export const DECISION_ROLES = [...DOOR_ROLES, 'edge', 'labels', 'ofp', 'ieg', 'dl', 'df', 'al', 'dla'] as const;
 
 /**
  * The platform as its operators run it, each group of roles in a process of its own on one data folder: on what

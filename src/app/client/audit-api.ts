@@ -23,7 +23,14 @@ export type AuditVerificationAnswer = Sealed<typeof VerificationSchema>;
 
 const readers = {
   verification: validatorOf(VerificationSchema, 'the verification'),
-  status: validatorOf(Type.Object({ leaves: Type.Integer(), signed: Type.Integer() }), 'the state of the audit log'),
+  status: validatorOf(
+    Type.Object({
+      leaves: Type.Integer(),
+      signed: Type.Integer(),
+      by_kind: Type.Record(Type.String(), Type.Integer()),
+    }),
+    'the state of the audit log',
+  ),
   sizes: validatorOf(Type.Object({ sizes: Type.Array(Type.Integer()) }), 'the list of checkpoints'),
 };
 
@@ -31,7 +38,11 @@ const readers = {
 export class AuditApi {
   constructor(private readonly door: DoorApi) {}
 
-  async status(): Promise<{ readonly leaves: number; readonly signed: number }> {
+  async status(): Promise<{
+    readonly leaves: number;
+    readonly signed: number;
+    readonly by_kind: Readonly<Record<string, number>>;
+  }> {
     return await this.door.ask('dla', got('/v1/audit/status'), readers.status);
   }
 

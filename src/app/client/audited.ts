@@ -4,6 +4,20 @@ import { polled, type Travel } from './journey.js';
 import { thousands } from './progress.core.js';
 import type { Report } from './report.js';
 
+/** Until so many decisions are logged, and an outcome for each intent: what follows from a decision is then on the bus. */
+export async function waitForOutcomes(travel: Travel, decisions: number): Promise<void> {
+  const api = new AuditApi(travel.api);
+  await polled(
+    travel,
+    async () => {
+      const { by_kind } = await api.status();
+      travel.progress.at('Carrying out what was decided', by_kind['outcome'] ?? 0, by_kind['intent']);
+      return by_kind;
+    },
+    ({ decision = 0, intent = 0, outcome = 0 }) => decision >= decisions && intent === outcome,
+  );
+}
+
 /** Until a checkpoint covers every record that has its place now. */
 export async function waitForSigned(travel: Travel, records: number): Promise<void> {
   const api = new AuditApi(travel.api);

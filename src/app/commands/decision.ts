@@ -16,7 +16,7 @@ import { YamlFile } from '../yaml-file.js';
 import { runIdFrom } from './run.js';
 
 /** What a decision is looked up, explained or made again with: the fabric and everything that it calls. */
-const ROLES = ['df', 'ig', 'ofp', 'dl', 'edge'] as const;
+const ROLES = ['df', 'ig', 'ofp', 'ieg', 'dl', 'edge'] as const;
 
 export interface DecisionListFlags extends DoorFlags {
   readonly limit: number;

@@ -1,9 +1,10 @@
 import type { GenerateInvocation } from '../../modules/data-engine/data-engine.port.js';
+import type { JsonObject } from '../../rails/canonical-json.js';
 import type { ScenarioId, Seed } from '../../rails/pins.js';
 import { SystemClock } from '../../substrate/clock/system.clock.js';
 import { ApiClient } from '../client/api-client.js';
 import { askedAtOnce, waitsLines } from '../client/asked-at-once.js';
-import { auditReport, auditVerified, waitForSigned } from '../client/audited.js';
+import { auditReport, auditVerified, waitForOutcomes, waitForSigned } from '../client/audited.js';
 import { qualityReport, readyToDecide, verificationReport, verified, waitForDecisions } from '../client/decided.js';
 import { DecisionApi } from '../client/decision-api.js';
 import { DoorApi, type DoorRole, type Reconciliation, type Run } from '../client/door-api.js';
@@ -25,6 +26,7 @@ export const DEMO_ROLES: readonly DoorRole[] = [
   'edge',
   'labels',
   'ofp',
+  'ieg',
   'dl',
   'df',
   'al',
@@ -34,6 +36,7 @@ export const DEMO_ROLES: readonly DoorRole[] = [
 /** The open-ended run into which a first `curl` goes; the shipped policy of the edges names it. */
 export const LIVE_RUN = 'live';
 const PACK = 'small';
+const DAYS = 16;
 const SEED = '1' as Seed;
 
 export interface DemoPlace {
@@ -61,7 +64,9 @@ export async function demo({ url, key, terminal, signal, always }: DemoPlace): P
     const isEmpty = runs.every(({ run_equivalence_key }) => run_equivalence_key === LIVE_RUN);
     await ensureLiveRun(travel, LIVE_RUN);
     if (!isEmpty && !always) return undefined;
-    const parameters = await offerNamed(api, 'packs', PACK);
+    // Half of the pack's month: everything has to be seen within a minute.
+    const pack = await offerNamed(api, 'packs', PACK);
+    const parameters = { ...pack, window: { ...(pack['window'] as JsonObject), days: DAYS } };
     const world: GenerateInvocation = { kind: 'generate', scenario_id: PACK as ScenarioId, seed: SEED, parameters };
     const run = await bringToReady(travel, generateRequest(world));
     // A pass that has ended is proof already: only what was not streamed yet is streamed.
@@ -82,15 +87,12 @@ export async function demo({ url, key, terminal, signal, always }: DemoPlace): P
 /** The second half of the story: each transaction decided, what of the fraud was stopped, and all of it made again and compared. */
 async function decided(travel: Travel, run: Run, counted: Report): Promise<Report> {
   const { run_id } = run;
-  const { admitted } = await reconciledGate(travel, run_id);
+  const { admitted_in_ledger: admitted } = counted.document['accounts'] as { readonly admitted_in_ledger: number };
   await waitForDecisions(travel, run_id, admitted);
+  await waitForOutcomes(travel, admitted);
   const quality = qualityReport(await new DecisionApi(travel.api).quality(run_id));
   const verification = verificationReport(await verified(travel, { run_id }));
-  const gate = await polled(
-    travel,
-    () => reconciledGate(travel, run_id),
-    ({ by_type: { action_intent: asked, action_outcome: done } }) => (asked?.on_bus ?? 0) === (done?.on_bus ?? 0),
-  );
+  const gate = await reconciledGate(travel, run_id);
   const { decision, action_intent: asked, action_outcome: done } = gate.by_type;
   const each = decision !== undefined && decision.on_bus === admitted && gate.reconciled;
   const events = Object.values(gate.by_type).reduce((sum, { on_bus }) => sum + on_bus, 0);

@@ -1,5 +1,5 @@
 import { type Context } from '@opentelemetry/api';
-import type { DecisionPlan, DecisionTrigger, FeaturesUse, PostureUse } from '../../rails/decision/inputs.js';
+import type { DecisionPlan, DecisionTrigger, FeaturesUse, GraphUse, PostureUse } from '../../rails/decision/inputs.js';
 import type { DecisionPolicy } from '../../rails/decision/policy.schema.js';
 import { postureUse } from '../../rails/decision/posture-freshness.js';
 import { isProbityError, ProbityError } from '../../rails/errors/probity-error.js';
@@ -8,6 +8,7 @@ import type { Clock } from '../../substrate/clock/clock.port.js';
 import { outgoing } from '../../substrate/rpc/outgoing.js';
 import type { Telemetry } from '../../substrate/telemetry/telemetry.port.js';
 import { type DegradeLadderPort, GLOBAL_SCOPE } from '../degrade-ladder/degrade-ladder.port.js';
+import { CONTEXTS_MAX, type ContextResult, type EntityGraphPort } from '../entity-graph/entity-graph.port.js';
 import { type FeaturePlanePort, type SnapshotResult, SNAPSHOTS_MAX } from '../feature-plane/feature-plane.port.js';
 
 /**
@@ -19,6 +20,7 @@ export const CALL_SLACK_MS = 250;
 export interface ContextPorts {
   readonly ladder: DegradeLadderPort;
   readonly features: FeaturePlanePort;
+  readonly graph: EntityGraphPort;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
 }
@@ -59,7 +61,7 @@ export async function featuresOf(
     return uses;
   }
   await Promise.all(
-    callsOf(triggers).map(async (some) => {
+    callsOf(triggers, SNAPSHOTS_MAX).map(async (some) => {
       const answers = await ask(ports, some, plan, waits.features_ms, trace);
       some.forEach((trigger, at) =>
         uses.set(trigger, useOf(answers === null ? null : (answers[at] ?? null), trigger, plan)),
@@ -82,14 +84,7 @@ async function ask(
     const { results } = await features.snapshots(
       {
         pins: first.pins,
-        triggers: triggers.map(({ eventId, eventType, tsUtc, partition, offset, payload }) => ({
-          event_id: eventId,
-          event_type: eventType,
-          ts_utc: tsUtc,
-          partition,
-          offset,
-          payload: payload as never,
-        })),
+        triggers: triggers.map(placeOf),
         groups: [...plan.featureGroups],
         wait_ms: waitMs,
       },
@@ -123,8 +118,68 @@ function useOf(
   }
 }
 
+/** What hung together with each trigger; not asked for where the plan does not want it or the mask forbids it (law R8). */
+export async function graphsOf(
+  { graph, clock, telemetry }: ContextPorts,
+  triggers: readonly DecisionTrigger[],
+  plan: DecisionPlan,
+  { waits }: DecisionPolicy,
+  trace: Context,
+): Promise<ReadonlyMap<DecisionTrigger, GraphUse>> {
+  const uses = new Map<DecisionTrigger, GraphUse>();
+  const { graph: asked } = plan;
+  if (asked !== 'ASK') {
+    for (const trigger of triggers) uses.set(trigger, { status: asked });
+    return uses;
+  }
+  await Promise.all(
+    callsOf(triggers, CONTEXTS_MAX).map(async (some) => {
+      const [first] = some;
+      if (first === undefined) return;
+      const request = { pins: first.pins, triggers: some.map(placeOf), wait_ms: waits.graph_ms };
+      const results = await graph
+        .contexts(request, outgoing(clock, waits.graph_ms + CALL_SLACK_MS, { trace }))
+        .then((answer) => answer.results as readonly ContextResult[])
+        .catch((error: unknown) => {
+          telemetry.logger.warn('df_graph_unavailable', { code: codeOf(error), triggers: some.length, trace });
+          return [];
+        });
+      some.forEach((trigger, at) => uses.set(trigger, graphUse(results[at], trigger)));
+    }),
+  );
+  return uses;
+}
+
+/** An answer about another event or another run is none. */
+function graphUse(result: ContextResult | undefined, { eventId, pins }: DecisionTrigger): GraphUse {
+  switch (result?.status) {
+    case undefined:
+      return { status: 'UNAVAILABLE' };
+    case 'UNAVAILABLE':
+      return { status: 'UNAVAILABLE', reason: 'GRAPH_TOO_LATE' };
+    case 'LAGGING':
+      return { status: 'LAGGING' };
+    case 'SERVED': {
+      const { context } = result;
+      const answers = context.trigger.event_id === eventId && joinable(pins, context.pins);
+      return answers ? { status: 'USED', context } : { status: 'UNAVAILABLE' };
+    }
+  }
+}
+
+function placeOf({ eventId, eventType, tsUtc, partition, offset, payload }: DecisionTrigger) {
+  return {
+    event_id: eventId,
+    event_type: eventType,
+    ts_utc: tsUtc,
+    partition,
+    offset,
+    payload: payload as never,
+  };
+}
+
 /** By run, in pieces of one call each. */
-function callsOf(triggers: readonly DecisionTrigger[]): readonly (readonly DecisionTrigger[])[] {
+function callsOf(triggers: readonly DecisionTrigger[], max: number): readonly (readonly DecisionTrigger[])[] {
   const byRun = new Map<string, DecisionTrigger[]>();
   for (const trigger of triggers) {
     const { pins } = trigger;
@@ -135,7 +190,7 @@ function callsOf(triggers: readonly DecisionTrigger[]): readonly (readonly Decis
   }
   return [...byRun.values()].flatMap((own) => {
     const calls: DecisionTrigger[][] = [];
-    for (let from = 0; from < own.length; from += SNAPSHOTS_MAX) calls.push(own.slice(from, from + SNAPSHOTS_MAX));
+    for (let from = 0; from < own.length; from += max) calls.push(own.slice(from, from + max));
     return calls;
   });
 }

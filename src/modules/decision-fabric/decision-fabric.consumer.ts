@@ -12,8 +12,9 @@ import { BusHandler } from '../../substrate/bus/bus.server.js';
 import { Clock } from '../../substrate/clock/clock.port.js';
 import { Telemetry } from '../../substrate/telemetry/telemetry.port.js';
 import { DegradeLadderPort } from '../degrade-ladder/degrade-ladder.port.js';
+import { EntityGraphPort } from '../entity-graph/entity-graph.port.js';
 import { FeaturePlanePort } from '../feature-plane/feature-plane.port.js';
-import { type ContextPorts, featuresOf, postureNow } from './contexts.js';
+import { type ContextPorts, featuresOf, graphsOf, postureNow } from './contexts.js';
 import { EngineInForce } from './decision-fabric.engine.js';
 import { DecisionSignals } from './decision-fabric.signals.js';
 import { DecisionFabricStore, type DecisionRow, type Incident, type Invalid } from './decision-fabric.store.js';
@@ -59,7 +60,7 @@ export class DecisionPositions implements PositionStore {
 /**
  * Turns each admitted trigger into one decision and its intents.
  *
- *     records → triggers → plan (once per batch) → features within the mask → decide → decisions through the gate → their intents
+ *     records → triggers → plan (once per batch) → features and graph within the mask → decide → decisions through the gate → their intents
  *       → the index of decisions and the position, in one transaction
  *
  * The position moves only when every output has a terminal receipt. A decision that the gate quarantines is an incident: it is recorded,
@@ -79,8 +80,9 @@ export class DecisionFabricConsumer {
     private readonly telemetry: Telemetry,
     ladder: DegradeLadderPort,
     features: FeaturePlanePort,
+    graph: EntityGraphPort,
   ) {
-    this.#ports = { ladder, features, clock, telemetry };
+    this.#ports = { ladder, features, graph, clock, telemetry };
   }
 
   @BusHandler('df', TRAFFIC)
@@ -131,16 +133,14 @@ export class DecisionFabricConsumer {
     if (open.length > 0) {
       // Frozen for the batch: everything that is decided in it cites one posture and one set of revisions.
       const plan = engine.plan(await postureNow(this.#ports, policy, context));
-      const features = await featuresOf(
-        this.#ports,
-        open.map(({ trigger }) => trigger),
-        plan,
-        policy,
-        context,
-      );
+      const asked = open.map(({ trigger }) => trigger);
+      const [features, graphs] = await Promise.all([
+        featuresOf(this.#ports, asked, plan, policy, context),
+        graphsOf(this.#ports, asked, plan, policy, context),
+      ]);
       const made = open.map(({ trigger, trace: ids }): Made => {
         const use = features.get(trigger) ?? { status: 'UNAVAILABLE' };
-        const graph = plan.graph === 'ASK' ? ({ status: 'UNAVAILABLE' } as const) : { status: plan.graph };
+        const graph = graphs.get(trigger) ?? { status: 'UNAVAILABLE' };
         const decision = engine.decide(trigger, plan, use, graph);
         return { trigger, decision, ...(ids === undefined ? {} : { trace: ids }) };
       });

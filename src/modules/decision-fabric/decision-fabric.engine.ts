@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { DecisionEngine } from '../../rails/decision/engine.js';
 import { Policies } from '../../substrate/policy/policy.port.js';
+import { GRAPH_POLICY } from '../entity-graph/entity-graph.port.js';
 import { FEATURES_POLICY } from '../feature-plane/feature-plane.port.js';
 import { BUNDLES_POLICY, DECISION_POLICY, RULES_POLICY } from './decision-fabric.policy.js';
 
@@ -16,9 +17,10 @@ export class EngineInForce {
     const rules = this.policies.inForce(RULES_POLICY);
     const bundles = this.policies.inForce(BUNDLES_POLICY);
     const features = this.policies.inForce(FEATURES_POLICY);
-    const parts = [decision, rules, bundles, features];
+    const graph = this.policies.inForce(GRAPH_POLICY);
+    const parts = [decision, rules, bundles, features, graph];
     if (this.#made === undefined || parts.some((part, at) => part !== this.#made?.parts[at]))
-      this.#made = { parts, engine: new DecisionEngine({ decision, rules, bundles, features }) };
+      this.#made = { parts, engine: new DecisionEngine({ decision, rules, bundles, features, graph }) };
     return this.#made.engine;
   }
 }

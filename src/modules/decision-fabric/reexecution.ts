@@ -1,31 +1,32 @@
-import { asBasis, type Basis, nextOffset, topicsOf } from '../../rails/basis.js';
+import { asBasis, type Basis, topicsOf } from '../../rails/basis.js';
 import { canonicalJson } from '../../rails/canonical-json.js';
 import { type DecisionEngine } from '../../rails/decision/engine.js';
-import type { DecisionTrigger, FeaturesUse, PostureUse } from '../../rails/decision/inputs.js';
+import type { DecisionTrigger, FeaturesUse, GraphUse, PostureUse } from '../../rails/decision/inputs.js';
 import { asTopicName } from '../../rails/eb-ref.js';
 import { payloadHash } from '../../rails/envelope.js';
 import type { Decision } from '../../rails/events/decision.schema.js';
-import { type Label, LabelSchema } from '../../rails/events/label.schema.js';
 import type { Posture } from '../../rails/events/posture.schema.js';
 import { type BusEvent, readEvent } from '../../rails/events/read-event.js';
-import { type Cut, FeatureState } from '../../rails/features/feature-state.js';
+import { FeatureState } from '../../rails/features/feature-state.js';
 import { amountsOf, hasItsNumbers } from '../../rails/features/kept.js';
 import { planOf } from '../../rails/features/plan.js';
 import { snapshotOf } from '../../rails/features/snapshot.js';
+import { graphContextOf } from '../../rails/graph/context.js';
+import { GraphState } from '../../rails/graph/graph-state.js';
 import { isNoWorld, type RunPins } from '../../rails/pins.js';
-import { toEpochMicros } from '../../rails/time.js';
-import { validatorOf } from '../../rails/validator.js';
-import type { Bus, BusRecord } from '../../substrate/bus/bus.port.js';
+import type { Bus, BusRecord, PartitionMarks } from '../../substrate/bus/bus.port.js';
 import { LogCursor } from '../../substrate/bus/log-cursor.js';
+import { ReplayedState } from './replayed-state.js';
 
 const TRAFFIC = asTopicName('fp.bus.traffic.v1');
 const CONTROL = asTopicName('fp.bus.control.v1');
-const labels = validatorOf(LabelSchema, 'the label');
 
 export interface Reexecuted {
   readonly decisionId: string;
   readonly eventId: string;
   readonly recorded: Decision;
+  /** The record as it stands on the bus. */
+  readonly bytes: Uint8Array;
   /** null: it could not be made again; `why` says what is not at hand. */
   readonly again: Decision | null;
   readonly why?: string;
@@ -47,7 +48,23 @@ interface Open {
   readonly decision: Decision;
   /** How far the features had got; decisions are made again in this order, so that events are applied once. */
   readonly basis: Basis | null;
+  /** How far the graph had got. */
+  readonly version: Basis | null;
   readonly order: number;
+}
+
+type Wanted = (record: BusRecord) => boolean;
+type OpenCursors = (marks: readonly PartitionMarks[], wanted: Wanted) => LogCursor[];
+type OfTypes = (types: readonly string[]) => Wanted;
+
+interface Marks {
+  readonly traffic: readonly PartitionMarks[];
+  readonly control: readonly PartitionMarks[];
+}
+
+interface States {
+  readonly features: ReplayedState<FeatureState>;
+  readonly graph: ReplayedState<GraphState>;
 }
 
 /**
@@ -58,33 +75,32 @@ interface Open {
  * plane that restarted goes another way through the partitions) the state has seen more than the basis says, and is cut to it.
  */
 export class Reexecution {
-  readonly #state: FeatureState;
-  readonly #amounts: ReadonlyMap<string, readonly string[]>;
   readonly #cursors: LogCursor[] = [];
-  readonly #applied = new Map<string, number>();
   readonly #postures = new Map<string, string>();
 
-  constructor(private readonly options: ReexecutionOptions) {
-    const plan = planOf(options.engine.artifacts.features.body);
-    this.#amounts = amountsOf(plan);
-    this.#state = new FeatureState(plan);
-  }
+  constructor(private readonly options: ReexecutionOptions) {}
 
   async *run(): AsyncGenerator<Reexecuted, void> {
     const { bus, runId, only } = this.options;
     const mark = Buffer.from(`"run_id":"${runId}"`);
     const ofRun = ({ value }: BusRecord): boolean => bufferOf(value).includes(mark);
     const [traffic, control] = [await bus.marks(TRAFFIC), await bus.marks(CONTROL)];
-    const open = (marks: typeof traffic, wanted: (record: BusRecord) => boolean): LogCursor[] => {
+    const open: OpenCursors = (marks, wanted) => {
       const cursors = marks.map((each) => new LogCursor(bus, each, wanted));
       this.#cursors.push(...cursors);
       return cursors;
     };
-    const isDecision = (record: BusRecord): boolean => typed(record, 'decision') && ofRun(record);
-    const decisions = open(traffic, isDecision);
-    const triggers = open(traffic, (record) => !typed(record, 'decision') && ofRun(record));
-    const events = open(traffic, (record) => !typed(record, 'decision') && ofRun(record));
-    const facts = open(control, ofRun);
+    const ofTypes =
+      (types: readonly string[]) =>
+      (record: BusRecord): boolean =>
+        types.some((type) => typed(record, type)) && ofRun(record);
+    const { artifacts } = this.options.engine;
+    const decisions = open(traffic, ofTypes(['decision']));
+    const triggers = open(traffic, ofTypes(artifacts.decision.body.trigger_event_types));
+    const states = {
+      features: this.#features(open, { traffic, control }, ofTypes),
+      graph: this.#graph(open, { traffic, control }, ofTypes),
+    };
     try {
       await this.#readPostures(open(control, (record) => typed(record, 'dl.posture')));
       const heads = new Map<LogCursor, Open>();
@@ -94,8 +110,9 @@ export class Reexecution {
         await cursor.take();
         await this.#head(cursor, heads);
         if (only !== undefined && next.decision.decision_id !== only) continue;
-        if (next.basis !== null) await this.#applyUpTo(next.basis, events, facts);
-        yield await this.#again(next, triggers);
+        if (next.basis !== null) await states.features.upTo(next.basis);
+        if (next.version !== null) await states.graph.upTo(next.version);
+        yield await this.#again(next, triggers, states);
         if (only !== undefined) return;
       }
     } finally {
@@ -114,64 +131,51 @@ export class Reexecution {
         const decision = read.event.payload as unknown as Decision;
         const { input_basis } = decision.features;
         const basis = input_basis === undefined ? null : asBasis(input_basis);
-        heads.set(cursor, { record, event: read.event, decision, basis, order: basis === null ? -1 : sumOf(basis) });
+        const { graph_version } = decision.graph;
+        const version = graph_version === undefined ? null : asBasis(graph_version);
+        const order = basis === null ? (version === null ? -1 : sumOf(version)) : sumOf(basis);
+        heads.set(cursor, { record, event: read.event, decision, basis, version, order });
         return;
       }
       await cursor.take();
     }
   }
 
-  async #applyUpTo(basis: Basis, events: readonly LogCursor[], facts: readonly LogCursor[]): Promise<void> {
-    for (const [topic, cursors] of [
-      [TRAFFIC, events],
-      [CONTROL, facts],
-    ] as const) {
-      for (const cursor of cursors) {
-        const end = nextOffset(basis, topic, cursor.partition);
-        for (
-          let record = await cursor.peek();
-          record !== undefined && record.offset < end;
-          record = await cursor.peek()
-        ) {
-          await cursor.take();
-          const read = readEvent(record.value);
-          if (!read.ok) continue;
-          if (topic === TRAFFIC) this.#applyEvent(read.event, cursor.partition, record);
-          else this.#applyFact(read.event, cursor.partition, record);
-        }
-        const name = `${topic} ${cursor.partition}`;
-        this.#applied.set(name, Math.max(end, this.#applied.get(name) ?? 0));
-      }
-    }
+  #features(open: OpenCursors, { traffic, control }: Marks, ofTypes: OfTypes): ReplayedState<FeatureState> {
+    const plan = planOf(this.options.engine.artifacts.features.body);
+    const amounts = amountsOf(plan);
+    return new ReplayedState({
+      state: new FeatureState(plan),
+      runId: this.options.runId,
+      usable: (event) => hasItsNumbers(amounts, event),
+      events: open(traffic, ofTypes(plan.streams.map(({ eventType }) => eventType))),
+      facts: open(control, ofTypes(['label'])),
+    });
   }
 
-  #applyEvent(event: BusEvent, partition: number, { offset }: BusRecord): void {
-    const { eventId, eventType, ts, payload } = event;
-    if (pinsOf(event)?.run_id !== this.options.runId) return;
-    const seen = { eventId, eventType, ts, partition, offset, payload };
-    if (hasItsNumbers(this.#amounts, seen)) this.#state.apply([seen]);
+  #graph(open: OpenCursors, { traffic, control }: Marks, ofTypes: OfTypes): ReplayedState<GraphState> {
+    const { body } = this.options.engine.artifacts.graph;
+    return new ReplayedState({
+      state: new GraphState(body),
+      runId: this.options.runId,
+      usable: () => true,
+      events: open(traffic, ofTypes([body.event_type])),
+      facts: open(control, ofTypes(['label'])),
+    });
   }
 
-  #applyFact(event: BusEvent, partition: number, { offset }: BusRecord): void {
-    if (event.eventType !== 'label' || pinsOf(event)?.run_id !== this.options.runId) return;
-    const checked = labels.check(event.payload);
-    if (!checked.ok || checked.value.label_value === 'FRAUD_SUSPECTED') return;
-    const label: Label = checked.value;
-    this.#state.applyLabels([
-      {
-        labelId: label.label_id,
-        target: label.target_event_id,
-        observed: toEpochMicros(label.observed_at_utc),
-        isFraud: label.label_value === 'FRAUD_CONFIRMED',
-        partition,
-        offset,
-      },
-    ]);
-  }
-
-  async #again({ decision, event, basis }: Open, triggers: readonly LogCursor[]): Promise<Reexecuted> {
+  async #again(
+    { decision, event, record, basis, version }: Open,
+    triggers: readonly LogCursor[],
+    states: States,
+  ): Promise<Reexecuted> {
     const { source_event: source } = decision;
-    const made = { decisionId: decision.decision_id, eventId: source.event_id, recorded: decision };
+    const made = {
+      decisionId: decision.decision_id,
+      eventId: source.event_id,
+      recorded: decision,
+      bytes: record.value,
+    };
     const missing = (why: string): Reexecuted => ({ ...made, again: null, why });
     const { engine, counterfactual } = this.options;
     const cited = counterfactual === true ? null : citedOtherwise(decision, engine);
@@ -181,8 +185,8 @@ export class Reexecution {
     const posture = this.#postureOf(decision);
     if (typeof posture === 'string') return missing(posture);
     const plan = engine.plan(posture);
-    const features = this.#featuresOf(decision, trigger, plan.featureGroups, basis);
-    const graph = { status: decision.graph.status } as Parameters<DecisionEngine['decide']>[3];
+    const features = this.#featuresOf(decision, trigger, plan.featureGroups, basis, states.features);
+    const graph = this.#graphOf(decision, trigger, version, states.graph);
     return { ...made, again: engine.decide(trigger, plan, features, graph) };
   }
 
@@ -225,6 +229,7 @@ export class Reexecution {
     trigger: DecisionTrigger,
     groups: readonly string[],
     basis: Basis | null,
+    replayed: ReplayedState<FeatureState>,
   ): FeaturesUse {
     if (features.status !== 'USED' || basis === null || features.input_basis === undefined) {
       const { status, reason } = features;
@@ -234,23 +239,36 @@ export class Reexecution {
       pins: trigger.pins,
       trigger,
       definitions: this.options.engine.artifacts.features.policy_rev,
-      groups: this.#state.snapshot(trigger, new Set(groups), this.#cutTo(basis)),
+      groups: replayed.state.snapshot(trigger, new Set(groups), replayed.cutTo(basis)),
       inputBasis: features.input_basis,
     });
     return { status: 'USED', snapshot };
   }
 
-  /** undefined where the state has seen exactly what the basis says, which is nearly always. */
-  #cutTo(basis: Basis): Cut | undefined {
-    const beyond = [...this.#applied].some(([name, applied]) => {
-      const [topic = '', partition = ''] = name.split(' ');
-      return applied > nextOffset(basis, topic, Number(partition));
+  /** The values at the version that the decision names; whether the run was whole then is taken from the record. */
+  #graphOf(
+    { graph }: Decision,
+    trigger: DecisionTrigger,
+    version: Basis | null,
+    replayed: ReplayedState<GraphState>,
+  ): GraphUse {
+    const { status, reason, graph_version, integrity } = graph;
+    if (status !== 'USED' || version === null || graph_version === undefined || integrity === undefined)
+      return {
+        status: status as Exclude<GraphUse['status'], 'USED'>,
+        ...(reason === undefined ? {} : { reason }),
+      };
+    const values = replayed.state.context(trigger, replayed.cutTo(version));
+    if (values === null) return { status: 'UNAVAILABLE', reason: 'GRAPH_TOO_LATE' };
+    const context = graphContextOf({
+      pins: trigger.pins,
+      eventId: trigger.eventId,
+      values,
+      integrity,
+      policyRev: this.options.engine.artifacts.graph.policy_rev,
+      graphVersion: graph_version,
     });
-    if (!beyond) return undefined;
-    return {
-      event: (partition, offset) => offset < nextOffset(basis, TRAFFIC, partition),
-      label: ({ partition, offset }) => offset < nextOffset(basis, CONTROL, partition),
-    };
+    return { status: 'USED', context };
   }
 
   async #readPostures(cursors: readonly LogCursor[]): Promise<void> {
@@ -294,6 +312,7 @@ function citedOtherwise(decision: Decision, { artifacts }: DecisionEngine): stri
     ['policy', decision.policy_rev, artifacts.decision.policy_rev],
     ['rules', decision.rules.policy_rev, artifacts.rules.policy_rev],
     ['features', decision.features.definitions, artifacts.features.policy_rev],
+    ['graph', decision.graph.policy_rev, artifacts.graph.policy_rev],
     [
       'bundles',
       decision.bundle.status === 'ACTIVE' ? decision.bundle.policy_rev : undefined,

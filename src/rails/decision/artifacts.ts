@@ -1,5 +1,7 @@
 import { TransactionSchema } from '../events/transaction.schema.js';
 import type { FeatureDefinitions } from '../features/definition.schema.js';
+import { GRAPH_VALUES } from '../graph/context.schema.js';
+import type { GraphPolicy } from '../graph/graph.schema.js';
 import { type Bundle, bundleDigest, bundleFaults } from '../model/bundle.schema.js';
 import type { PolicyRev } from '../policy-rev.js';
 import { Expressions, type Readable, readableFields } from './expression.js';
@@ -19,6 +21,7 @@ export interface DecisionArtifacts {
   readonly rules: InForce<Rules>;
   readonly bundles: InForce<Bundles>;
   readonly features: InForce<FeatureDefinitions>;
+  readonly graph: InForce<GraphPolicy>;
 }
 
 export interface ArtifactFault {
@@ -33,8 +36,7 @@ export function readableUnder(definitions: FeatureDefinitions): Readable {
   return {
     event: EVENT_FIELDS,
     features: definitions.groups.flatMap(({ features }) => features.map(({ name }) => name as string)),
-    // No unit keeps a graph yet: a rule that reads it would never apply, and is refused.
-    graph: [],
+    graph: GRAPH_VALUES,
     score: true,
   };
 }

@@ -119,6 +119,7 @@ const artifactsOf = (more: Partial<DecisionArtifacts> = {}, active: Bundle | nul
     shadow: [],
   }),
   features,
+  graph: shipped('ieg.graph'),
   ...more,
 });
 

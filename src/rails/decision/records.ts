@@ -72,6 +72,6 @@ export function featuresOf(
 export function graphOf(graph: GraphUse): Decision['graph'] {
   if (graph.status !== 'USED')
     return { status: graph.status, ...(graph.reason === undefined ? {} : { reason: graph.reason }) };
-  const { graph_context_hash, integrity, graph_version } = graph.context;
-  return { status: 'USED', graph_context_hash, integrity, graph_version };
+  const { graph_context_hash, integrity, graph_version, policy_rev } = graph.context;
+  return { status: 'USED', graph_context_hash, policy_rev, integrity, graph_version };
 }

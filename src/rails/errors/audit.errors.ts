@@ -3,13 +3,13 @@ import { defineErrors } from './error.js';
 export const AUDIT_ERRORS = defineErrors({
   DLA_LOG_EMPTY: {
     status: 404,
-    retryable: true,
+    retryable: false,
     title: 'The audit log has no checkpoint yet.',
     remedy: 'Ask again when something has been decided: the first checkpoint follows the first record.',
   },
   DLA_RECORD_NOT_FOUND: {
     status: 404,
-    retryable: true,
+    retryable: false,
     title: 'No record of the audit log is under this number or path.',
     remedy:
       'Ask for a number below the size of the checkpoint; what was admitted just now is logged within a second or two.',

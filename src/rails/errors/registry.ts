@@ -7,6 +7,7 @@ import { DECISION_ERRORS } from './decision.errors.js';
 import { EDGE_ERRORS } from './edge.errors.js';
 import { ENGINE_ERRORS } from './engine.errors.js';
 import { FEATURE_ERRORS } from './features.errors.js';
+import { GRAPH_ERRORS } from './graph.errors.js';
 import { INGESTION_ERRORS } from './ingestion.errors.js';
 import { RUN_ERRORS } from './runs.errors.js';
 import { STREAM_ERRORS } from './stream.errors.js';
@@ -35,6 +36,7 @@ export const ERROR_FAMILIES: readonly { readonly title: string; readonly errors:
   { title: 'Scenario Runner', errors: RUN_ERRORS },
   { title: 'World Stream Producer', errors: STREAM_ERRORS },
   { title: 'Feature Plane', errors: FEATURE_ERRORS },
+  { title: 'Identity & Entity Graph', errors: GRAPH_ERRORS },
   { title: 'Label Store', errors: LABEL_ERRORS },
   { title: 'Degrade Ladder', errors: POSTURE_ERRORS },
   { title: 'Decision Fabric', errors: DECISION_ERRORS },
@@ -58,6 +60,7 @@ export const ERRORS = {
   ...EDGE_ERRORS,
   ...ENGINE_ERRORS,
   ...FEATURE_ERRORS,
+  ...GRAPH_ERRORS,
   ...INGESTION_ERRORS,
   ...LABEL_ERRORS,
   ...POSTURE_ERRORS,

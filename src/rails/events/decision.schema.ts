@@ -161,6 +161,8 @@ export const DecisionSchema = closed(
       status: ContextStatusSchema,
       reason: Type.Optional(ReasonCodeSchema),
       graph_context_hash: Type.Optional(DigestSchema),
+      /** By which fields are which identifiers, and how far it was looked. */
+      policy_rev: Type.Optional(PolicyRevSchema),
       integrity: Type.Optional(Type.Union([Type.Literal('CLEAN'), Type.Literal('DEGRADED')])),
       graph_version: Type.Optional(BasisSchema),
     }),

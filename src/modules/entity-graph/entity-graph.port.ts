@@ -1,0 +1,55 @@
+import { type Static, Type } from '@sinclair/typebox';
+import { GraphContextSchema } from '../../rails/graph/context.schema.js';
+import { type GraphPolicy, graphPolicyFaults, GraphPolicySchema } from '../../rails/graph/graph.schema.js';
+import { RunPinsSchema } from '../../rails/pins.js';
+import { closed, type Sealed } from '../../rails/schema.js';
+import type { PolicyKind } from '../../substrate/policy/policy.port.js';
+import { EventPlaceSchema } from '../../substrate/projection/event-place.js';
+import type { CallContext } from '../../substrate/rpc/rpc.port.js';
+import { defineContract } from '../../substrate/rpc/rpc-contract.js';
+
+/** What an identifier is and how far a walk goes (law R12): serving and re-execution read the same. Whoever uses contexts may read it. */
+export const GRAPH_POLICY: PolicyKind<typeof GraphPolicySchema> = {
+  policy_id: 'ieg.graph',
+  schema: GraphPolicySchema,
+  check: (body: GraphPolicy) => graphPolicyFaults(body),
+};
+
+export const CONTEXTS_MAX = 1_000;
+
+export const ContextsRequest = closed({
+  pins: RunPinsSchema,
+  triggers: Type.Array(EventPlaceSchema, { minItems: 1, maxItems: CONTEXTS_MAX }),
+  /** How long to wait at the most until everything before the triggers has been applied. */
+  wait_ms: Type.Integer({ minimum: 0, maximum: 30_000 }),
+});
+
+export const ContextResultSchema = Type.Union([
+  closed({ status: Type.Literal('SERVED'), context: GraphContextSchema }),
+  /** What stands before the trigger on its own partition was not applied within the wait. */
+  closed({ status: Type.Literal('LAGGING'), detail: Type.String({ maxLength: 300 }) }),
+  /** No answer would be right: the trigger comes later than the policy keeps events for. */
+  closed({ status: Type.Literal('UNAVAILABLE'), detail: Type.String({ maxLength: 300 }) }),
+]);
+export type ContextResult = Sealed<typeof ContextResultSchema>;
+
+/** One result per trigger, in their order; all that are served are of one graph version. */
+export const ContextsResponse = closed({ results: Type.Array(ContextResultSchema) });
+
+export abstract class EntityGraphPort {
+  /** @throws RPC_ codes when it cannot be reached or the deadline ends first */
+  abstract contexts(
+    request: Static<typeof ContextsRequest>,
+    context: CallContext,
+  ): Promise<Static<typeof ContextsResponse>>;
+}
+
+export const ENTITY_GRAPH_CONTRACT = defineContract('ieg', {
+  contexts: {
+    request: ContextsRequest,
+    response: ContextsResponse,
+    idempotent: true,
+    permission: 'rpc.call:ieg',
+    summary: 'What hung together with these events, at one version of the graph',
+  },
+});

@@ -45,7 +45,8 @@ export const bench: Bench = (note) => {
     for (const [batch] of new World(seed, packOf(PACKS[pack]?.parameters ?? {})).batches()) {
       traffic.push(...batch.traffic);
       labels.push(...batch.labels);
-      for (const { key, fields } of batch.fraudTransactions) kinds.set(key, String(fields['kind']));
+      for (const { key, fields } of batch.fraudTransactions)
+        kinds.set(key, typeof fields['kind'] === 'string' ? fields['kind'] : '');
       if (traffic.length > 200_000) break;
     }
     traffic.sort((a, b) => (a.ts_utc === b.ts_utc ? (a.key < b.key ? -1 : 1) : a.ts_utc < b.ts_utc ? -1 : 1));

@@ -38,7 +38,7 @@ const envelopeOf = (of: RunPins, { id, second, names }: Named): object => ({
   event_type: 'transaction',
   schema_version: 'v1',
   producer: 'wsp',
-  ts_utc: fromEpochMicros((START_MICROS + second * 1e6) as never),
+  ts_utc: fromEpochMicros(START_MICROS + second * 1e6),
   payload: { transaction_id: id, amount_minor: 100, currency: 'EUR', ...names },
 });
 
@@ -80,7 +80,7 @@ export function entityGraphSuite(open: () => Database): void {
       payload,
     };
     const { signal } = new AbortController();
-    const { results } = await service.contexts({ pins: of, triggers: [trigger], wait_ms } as never, { signal });
+    const { results } = await service.contexts({ pins: of, triggers: [trigger], wait_ms }, { signal });
     const [result] = results as readonly ContextResult[];
     if (result === undefined) throw new Error('no answer');
     return result;

@@ -18,7 +18,7 @@ import type { Http } from '../support/http.js';
 import { openInside } from '../support/inside.js';
 import { recordsOf } from '../support/single-pass.js';
 
-const ROWS = 1_500;
+const ROWS = 1_000;
 
 /** Suites of one family decide the same file of the same run, each on a platform of its own; the first leaves its decisions for the others. */
 export class Family {
@@ -127,7 +127,7 @@ export function decisionsSuite(flavour: 'embedded' | 'real', groups: readonly st
         bundle: { status: 'ACTIVE', bundle_id: 'default-linear' },
         model: { score_e6: expect.any(Number), contributions: expect.any(Array) },
         features: { status: 'USED' },
-        graph: { status: 'NOT_REQUESTED_BY_PLAN' },
+        graph: { status: 'USED', integrity: 'CLEAN' },
       });
       expect(view.admitted_at_utc).toMatch(/Z$/);
       expect((await df.get(`/v1/decisions/${'0'.repeat(64)}`)).status).toBe(404);
@@ -232,8 +232,9 @@ async function decisionsOn(door: Door, run: string): Promise<ReadonlyMap<string,
   }
 }
 
-function leansOnAll({ posture, features }: Decision): boolean {
-  return posture.status === 'USED' && posture.mode === 'NORMAL' && features.status === 'USED';
+function leansOnAll({ posture, features, graph }: Decision): boolean {
+  const asked = features.status === 'USED' && graph.status === 'USED';
+  return posture.status === 'USED' && posture.mode === 'NORMAL' && asked;
 }
 
 function verdictOf({ outcome, reason_codes, model, rules, actions, entity_key, policy_rev }: Decision): object {

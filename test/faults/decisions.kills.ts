@@ -1,5 +1,6 @@
 import { expect } from '@jest/globals';
 import { randomBytes } from 'node:crypto';
+import type { AuditVerification } from '../../src/modules/decision-log-audit/audit-verification.service.js';
 import type { DecisionsPage } from '../../src/modules/decision-fabric/decision-fabric.controller.js';
 import { type SnapshotResult, SNAPSHOTS_MAX } from '../../src/modules/feature-plane/feature-plane.port.js';
 import type { Posture } from '../../src/rails/events/posture.schema.js';
@@ -114,6 +115,7 @@ async function demandAll(
   expect(Object.values(outcomes).reduce((a, b) => a + b, 0)).toBe(rows);
   const verification = await door.verified({ run_id: runId }, LIMIT_MS);
   expect(verification).toMatchObject({ state: 'DONE', compared: rows, equal: rows, not_made_again: 0 });
+  await demandAudit(door);
   // No conflict was left behind by a decision that was made twice.
   const quarantined = (await (await door.client('ig')).get(`/v1/quarantine?run_id=${runId}`)).body;
   expect(quarantined).toMatchObject({ entries: [] });
@@ -126,6 +128,25 @@ async function demandAll(
   } finally {
     await inside.close();
   }
+}
+
+/** Every record of the bus is a leaf once, and every checkpoint that was signed between two deaths is still true. */
+async function demandAudit(door: Door): Promise<void> {
+  const dla = await door.client('dla');
+  await eventually(
+    async () => (await dla.get('/v1/audit/status')).body as { readonly leaves: number; readonly signed: number },
+    ({ leaves, signed }) => leaves === signed && leaves > 0,
+    60_000,
+  );
+  const { verification_id } = (await dla.post('/v1/audit/verifications', {})).body as AuditVerification;
+  const found = await eventually(
+    async () => (await dla.get(`/v1/audit/verifications/${verification_id}`)).body as AuditVerification,
+    ({ state }) => state !== 'RUNNING',
+    LIMIT_MS,
+  );
+  expect(found.fault).toBeUndefined();
+  const { size } = found;
+  expect(found).toMatchObject({ state: 'DONE', on_bus: size, not_yet: 0, intents_open: 0, outcomes_orphaned: 0 });
 }
 
 /** Effects that are rows of the platform's own database, as its superuser counts them. */

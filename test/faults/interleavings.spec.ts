@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe } from '@jest/globals';
 import { schemaName } from '../../src/substrate/database/roles.js';
 import { openTestPostgres, type TestDatabase, type TestPostgres } from '../support/database.js';
-import { interleavingsSuite } from './interleavings.contract.js';
+import { interleavingsSuite } from '../contract/interleavings.contract.js';
 
 describe('Interleavings of partitions, embedded database', () => {
   let postgres: TestPostgres;

@@ -19,7 +19,7 @@ import { Program } from '../support/program.js';
 
 const FULL = process.env['PROBITY_FAULTS'] === 'full';
 const LIMIT_MS = FULL ? 3_600_000 : 600_000;
-const ROWS = FULL ? Infinity : 40_000;
+const ROWS = FULL ? Infinity : 20_000;
 
 /**
  * Card transactions that this project did not make (PROBITY_TEST_HANDBOOK names the file), all of them with PROBITY_FAULTS=full and the first ones
@@ -105,8 +105,9 @@ describe('the decisions of the handbook file', () => {
       const [record] = await inside.administrate(
         `select r.topic_id, r.partition, r.record_offset, convert_from(r.value, 'utf8') as text from bus.records r
          join bus.topics t using (topic_id) where t.name = 'fp.bus.traffic.v1'
-         and convert_from(r.value, 'utf8') like '%"event_type":"transaction"%' order by record_offset offset $1 limit 1`,
-        [Math.floor(Math.min(rows, 40_000) / 3)],
+         and position('"event_type":"transaction"' in convert_from(r.value, 'utf8')) between 1 and 200
+         order by record_offset offset $1 limit 1`,
+        [Math.floor(Math.min(rows, 20_000) / 3)],
       );
       const text = String(record?.['text']);
       const { event_id } = JSON.parse(text) as { event_id: string };

@@ -340,7 +340,11 @@ function bufferOf(value: Uint8Array): Buffer {
   return Buffer.from(value.buffer, value.byteOffset, value.byteLength);
 }
 
-/** By the text alone, before anything is parsed: records are canonical, so a type is always written like this. */
+const TYPE = Buffer.from('"event_type":"');
+
+/** By the text alone, before anything is parsed: records are canonical, so that of the envelope stands before all others. */
 function typed({ value }: BusRecord, type: string): boolean {
-  return bufferOf(value).includes(`"event_type":"${type}"`);
+  const text = bufferOf(value);
+  const at = text.indexOf(TYPE);
+  return at >= 0 && text.subarray(at + TYPE.length, at + TYPE.length + type.length + 1).equals(Buffer.from(`${type}"`));
 }

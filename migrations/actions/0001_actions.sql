@@ -95,3 +95,54 @@ create table case_queue (
   queued_at timestamptz not null
 );
 select probity.make_append_only('actions.case_queue');
+
+-- What somebody is told: a fact that whoever has an eye on the platform reads, and that nobody needs to act on.
+create table notifications (
+  semantic_key text primary key,
+  run_id text not null,
+  target_type text not null,
+  target_id text collate "C" not null,
+  decision_id text not null,
+  outcome text not null,
+  reason_codes jsonb not null,
+  number bigint generated always as identity unique,
+  notified_at timestamptz not null
+);
+select probity.make_append_only('actions.notifications');
+
+-- Effects outside this database that are begun and not ended. Working state: a row goes with its outcome, in one commit. Who holds the
+-- permit of a row that is in flight may say how it went, until the lease is over.
+create table work (
+  semantic_key text primary key,
+  target text not null,
+  action_type text not null,
+  taken text not null,
+  matched_rule_id text,
+  policy_rev jsonb not null,
+  state text not null default 'ACTIVE' check (state in ('ACTIVE', 'IN_FLIGHT')),
+  attempt_no integer not null default 0,
+  ambiguous boolean not null default false,
+  taken_at timestamptz not null,
+  started_at timestamptz,
+  due_at timestamptz not null,
+  give_up_at timestamptz not null,
+  permit uuid,
+  lease_until timestamptz,
+  check ((state = 'IN_FLIGHT') = (permit is not null)),
+  check ((state = 'IN_FLIGHT') = (lease_until is not null))
+);
+create index work_due on work (target, due_at);
+
+-- The journal: STARTED before anything leaves, and how it ended. An attempt ends once.
+create table attempts (
+  semantic_key text not null,
+  attempt_no integer not null,
+  step text not null check (step in ('STARTED', 'COMMITTED', 'NOT_COMMITTED', 'UNKNOWN')),
+  ended boolean not null generated always as (step <> 'STARTED') stored,
+  permit uuid not null,
+  reason text,
+  http_status integer,
+  at timestamptz not null,
+  primary key (semantic_key, attempt_no, ended)
+);
+select probity.make_append_only('actions.attempts');

@@ -94,7 +94,7 @@ async function start(options: BootOptions, undo: Undo): Promise<Running> {
       : { otlpEndpoint: settings.text(wiring.telemetry.otlp_endpoint) }),
     ...(wiring.telemetry.otlp_headers === undefined
       ? {}
-      : { otlpHeaders: headersOf(settings.secret(wiring.telemetry.otlp_headers)) }),
+      : { otlpHeaders: headersOf(settings.read(wiring.telemetry.otlp_headers)) }),
   });
   undo.add(() => otel.shutdown());
   const { telemetry } = otel;
@@ -135,8 +135,9 @@ async function start(options: BootOptions, undo: Undo): Promise<Running> {
     policies: new StaticPolicies(profile.policies),
     logSigner: new LogSigner(() => {
       const named = wiring.audit?.signing_key;
-      return noteSigner(named === undefined ? openAuditKey(folder.keys, wiring.env) : settings.secret(named));
+      return noteSigner(named === undefined ? openAuditKey(folder.keys, wiring.env) : settings.read(named));
     }),
+    secrets: settings,
     about: new About(VERSION, wiring.env, process.pid),
     readiness,
   };
@@ -239,7 +240,7 @@ async function ensureTopics(
 function serviceCredential(profile: Profile, keys: readonly LocalKey[]): (role: string) => string {
   const { service_key } = profile.wiring.identity;
   return (role) => {
-    if (service_key !== undefined) return profile.settings.secret(service_key);
+    if (service_key !== undefined) return profile.settings.read(service_key);
     const local = keys.find(({ keyId }) => keyId === role) ?? keys.find(({ keyId }) => keyId === 'service');
     if (local !== undefined) return readKey(local.file);
     throw new ProbityError(

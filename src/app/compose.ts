@@ -9,6 +9,7 @@ import { Access, Authenticator } from '../substrate/identity/identity.port.js';
 import { servicePrincipal } from '../substrate/identity/principals.js';
 import { Policies } from '../substrate/policy/policy.port.js';
 import { Objects } from '../substrate/objects/objects.port.js';
+import { Secrets } from '../substrate/secrets/secrets.port.js';
 import { LogSigner } from '../substrate/signing/log-signer.js';
 import { httpRpc } from '../substrate/rpc/http.rpc.js';
 import { inProcessRpc } from '../substrate/rpc/in-process.rpc.js';
@@ -42,6 +43,7 @@ export interface Parts {
   readonly accessPolicy: AccessPolicy;
   readonly policies: Policies;
   readonly logSigner: LogSigner;
+  readonly secrets: Secrets;
   readonly about: About;
   readonly readiness: Readiness;
 }
@@ -97,6 +99,7 @@ function platformModule(parts: Parts): DynamicModule {
     { provide: Access, useValue: parts.access },
     { provide: Policies, useValue: parts.policies },
     { provide: LogSigner, useValue: parts.logSigner },
+    { provide: Secrets, useValue: parts.secrets },
     { provide: About, useValue: parts.about },
     { provide: Readiness, useValue: parts.readiness },
     { provide: RpcHost, useValue: new RpcHost({ ...parts, principalOf }) },

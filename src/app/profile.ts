@@ -5,7 +5,8 @@ import { ProbityError } from '../rails/errors/probity-error.js';
 import type { PolicyKind } from '../substrate/policy/policy.port.js';
 import { type PolicyArtifact, readPolicies } from './policy-file.js';
 import { type ConfigFault, faultError, YamlFile } from './yaml-file.js';
-import { type SecretRef, Wiring } from './wiring.schema.js';
+import { type SecretRef, Secrets } from '../substrate/secrets/secrets.port.js';
+import { Wiring } from './wiring.schema.js';
 
 /**
  * A profile: `wiring.yaml` (where things are) and `policy/*.yaml` (what is in force), as data (law E1). This file is the
@@ -102,13 +103,14 @@ export function loadProfile(
 }
 
 /** Turns names of places into values. It holds no secret: each is read when asked for and kept by nobody but the asker. */
-export class Settings {
+export class Settings extends Secrets {
   readonly #environment: Environment;
 
   constructor(
     private readonly file: string,
     environment: Environment,
   ) {
+    super();
     this.#environment = environment;
   }
 
@@ -131,7 +133,7 @@ export class Settings {
     );
   }
 
-  secret(ref: SecretRef): string {
+  read(ref: SecretRef): string {
     if ('env' in ref) return this.#variable(ref.env);
     try {
       return readFileSync(ref.file, 'utf8').trim();

@@ -64,9 +64,9 @@ export async function openDatabase({
         ...(database.admin === undefined || !settings.has(database.admin.password)
           ? {}
           : {
-              admin: { user: settings.text(database.admin.user), password: settings.secret(database.admin.password) },
+              admin: { user: settings.text(database.admin.user), password: settings.read(database.admin.password) },
             }),
-        roleSecret: settings.secret(database.role_secret),
+        roleSecret: settings.read(database.role_secret),
       });
   }
 }
@@ -96,7 +96,7 @@ export async function openBus(
               sasl: {
                 mechanism: bus.sasl.mechanism,
                 username: settings.text(bus.sasl.username),
-                password: settings.secret(bus.sasl.password),
+                password: settings.read(bus.sasl.password),
               },
             }),
         clock,
@@ -119,8 +119,8 @@ export async function openObjects({ profile, folder, clock }: OpeningParts): Pro
           bucket: settings.text(objects.bucket),
           forcePathStyle: objects.path_style,
           createBucket: objects.create_bucket,
-          accessKeyId: settings.secret(objects.access_key_id),
-          secretAccessKey: settings.secret(objects.secret_access_key),
+          accessKeyId: settings.read(objects.access_key_id),
+          secretAccessKey: settings.read(objects.secret_access_key),
           spoolFolder: join(folder.root, 'spool'),
         },
         clock,

@@ -1,4 +1,5 @@
 import { type Static, type TSchema, Type } from '@sinclair/typebox';
+import { SecretRefSchema } from '../substrate/secrets/secrets.port.js';
 
 /**
  * The wiring of a profile: where this process finds what it stands on, and how large it may grow. Nothing here changes
@@ -6,13 +7,6 @@ import { type Static, type TSchema, Type } from '@sinclair/typebox';
  */
 
 const closed = { additionalProperties: false } as const;
-
-/** A secret is never written down: it is the name of a place (law C3). */
-export const SecretRef = Type.Union([
-  Type.Object({ env: Type.String({ minLength: 1 }) }, closed),
-  Type.Object({ file: Type.String({ minLength: 1 }) }, closed),
-]);
-export type SecretRef = Static<typeof SecretRef>;
 
 /** An address may stand here or in the environment, since containers like it there. */
 const Setting = Type.Union([
@@ -44,9 +38,9 @@ const DatabaseWiring = byKind(
       port: Type.Union([Type.Integer({ minimum: 1, maximum: 65_535 }), Type.Object({ env: Type.String() }, closed)]),
       database: Setting,
       /** Whoever owns the migrations; only `migrate` and a start with `migrate_at_start` need it. */
-      admin: Type.Optional(Type.Object({ user: Setting, password: SecretRef }, closed)),
+      admin: Type.Optional(Type.Object({ user: Setting, password: SecretRefSchema }, closed)),
       /** The key from which each unit role's password is derived. */
-      role_secret: SecretRef,
+      role_secret: SecretRefSchema,
       tls: Type.Boolean(),
       pool_max: Type.Optional(Type.Integer({ minimum: 1, maximum: 100 })),
       migrate_at_start: Type.Boolean(),
@@ -72,7 +66,7 @@ const BusWiring = byKind(
               Type.Literal('scram-sha-512'),
             ]),
             username: Setting,
-            password: SecretRef,
+            password: SecretRefSchema,
           },
           closed,
         ),
@@ -91,8 +85,8 @@ const ObjectsWiring = byKind(
       endpoint: Type.Optional(Setting),
       region: Setting,
       bucket: Setting,
-      access_key_id: SecretRef,
-      secret_access_key: SecretRef,
+      access_key_id: SecretRefSchema,
+      secret_access_key: SecretRefSchema,
       path_style: Type.Boolean(),
       create_bucket: Type.Boolean(),
     },
@@ -148,7 +142,7 @@ export const Wiring = Type.Object(
     identity: Type.Object(
       {
         /** The API key with which this process calls other roles; without one, a start on a data folder makes it there. */
-        service_key: Type.Optional(SecretRef),
+        service_key: Type.Optional(SecretRefSchema),
       },
       closed,
     ),
@@ -156,7 +150,7 @@ export const Wiring = Type.Object(
       Type.Object(
         {
           /** The key that signs the audit log (`PRIVATE+KEY+…`); without one, a start on a data folder makes it there. */
-          signing_key: SecretRef,
+          signing_key: SecretRefSchema,
         },
         closed,
       ),
@@ -170,7 +164,7 @@ export const Wiring = Type.Object(
           Type.Literal('error'),
         ]),
         otlp_endpoint: Type.Optional(Setting),
-        otlp_headers: Type.Optional(SecretRef),
+        otlp_headers: Type.Optional(SecretRefSchema),
         /** A server that scrapes all processes; without one they are asked themselves. */
         prometheus: Type.Optional(
           Type.Object({ url: Setting, selector: Type.String({ minLength: 1 }) }, { additionalProperties: false }),

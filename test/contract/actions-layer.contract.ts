@@ -1,62 +1,29 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
-import { ActionsLayerConsumer } from '../../src/modules/actions-layer/actions-layer.consumer.js';
-import { type ActionsPolicy, ACTIONS_POLICY } from '../../src/modules/actions-layer/actions-layer.policy.js';
-import { ActionSignals } from '../../src/modules/actions-layer/actions-layer.signals.js';
+import type { ActionsPolicy } from '../../src/modules/actions-layer/actions-layer.policy.js';
 import { ActionsLayerStore } from '../../src/modules/actions-layer/actions-layer.store.js';
-import { OutcomePublisher } from '../../src/modules/actions-layer/outcome.publisher.js';
-import { IngestionGatePort } from '../../src/modules/ingestion-gate/ingestion-gate.port.js';
-import { systemActor } from '../../src/rails/actor.js';
-import { canonicalJson, digestCanonical } from '../../src/rails/canonical-json.js';
-import { digestText } from '../../src/rails/digest.js';
-import { ProbityError } from '../../src/rails/errors/probity-error.js';
+import { digestCanonical } from '../../src/rails/canonical-json.js';
 import { type ActionOutcome, ActionOutcomeSchema } from '../../src/rails/events/action-outcome.schema.js';
-import { sealPolicy } from '../../src/rails/policy-rev.js';
 import { validatorOf } from '../../src/rails/validator.js';
-import type { Offset, RecordBatch } from '../../src/substrate/bus/bus.port.js';
 import { ManualClock } from '../../src/substrate/clock/manual.clock.js';
 import type { Database } from '../../src/substrate/database/database.port.js';
-import { StaticPolicies } from '../../src/substrate/policy/policy.port.js';
-import { recordedTelemetry } from '../support/telemetry.js';
-import { recordOf, runPins, TRAFFIC } from './feature-plane.kit.js';
-
-const ALLOW: ActionsPolicy = {
-  posture: 'NORMAL',
-  kill_switches: [],
-  rules: [
-    { id: 'record', effect: 'allow', origins: ['DF'], scope: 'payment', action_type: 'record' },
-    { id: 'all', effect: 'allow', scope: '*', action_type: '*' },
-  ],
-};
-
-/** A gate that keeps what it was told. */
-class ToldGate extends IngestionGatePort {
-  readonly told: string[] = [];
-  answer: 'ADMIT' | 'QUARANTINE' | 'down' | 'lost' = 'ADMIT';
-
-  submit({ events }: { events: string[] }) {
-    if (this.answer === 'down') return Promise.reject(new ProbityError('IG_LEDGER_UNHEALTHY', 'down'));
-    this.told.push(...events);
-    if (this.answer === 'lost') return Promise.reject(new ProbityError('RPC_DEADLINE_EXCEEDED', 'lost'));
-    const decision = this.answer;
-    const reason_codes = decision === 'QUARANTINE' ? ['SCHEMA_FAIL'] : [];
-    return Promise.resolve({
-      results: events.map(() => ({ decision, receipt_id: digestText('r'), reason_codes, retryable: false })) as never,
-    });
-  }
-  receipts(): never {
-    throw new Error('nobody asks here');
-  }
-  reconcile(): never {
-    throw new Error('nobody asks here');
-  }
-}
+import {
+  ALLOW,
+  batch,
+  envelope,
+  type Intent,
+  intent,
+  pins,
+  ToldGate,
+  type Worker,
+  workerOf,
+} from './actions-layer.kit.js';
+import { TRAFFIC } from './feature-plane.kit.js';
 
 export function actionsLayerSuite(open: () => Database): void {
   let store: ActionsLayerStore;
   let gate: ToldGate;
   let clock: ManualClock;
-  let telemetry: ReturnType<typeof recordedTelemetry>;
-  let number = 0;
+  let worker: Worker;
 
   beforeEach(async () => {
     await open().query('delete from outbox');
@@ -66,59 +33,11 @@ export function actionsLayerSuite(open: () => Database): void {
     clock = new ManualClock();
   });
 
-  function life(policy: ActionsPolicy = ALLOW) {
-    telemetry = recordedTelemetry();
-    const sealed = sealPolicy('al.actions', 1, policy as never);
-    const policies = new StaticPolicies(new Map([[ACTIONS_POLICY.policy_id, sealed]]));
-    const signals = new ActionSignals(telemetry.telemetry);
-    const publisher = new OutcomePublisher(store, gate, signals, clock, telemetry.telemetry);
-    return {
-      publisher,
-      consumer: new ActionsLayerConsumer(store, policies, publisher, signals, clock, telemetry.telemetry),
-    };
+  function life(policy: ActionsPolicy = ALLOW): Worker {
+    worker = workerOf({ database: open(), clock, gate, policy });
+    return worker;
   }
 
-  /** An intent that no other test has: what is taken stays taken. */
-  function intent(change: object = {}) {
-    number += 1;
-    const id = `${Date.now()}-${number}`;
-    return {
-      action_domain: 'txn_disposition',
-      action_type: 'record',
-      action_key: 'primary',
-      idempotency_key: digestText(`key ${id}`),
-      target: { type: 'transaction', id: `p-${id}` },
-      decision_id: digestText(`decision ${id}`),
-      scope: 'payment',
-      entity_key: 'card-1',
-      origin: 'DF',
-      actor: systemActor('df'),
-      outcome: 'DECLINE',
-      reason_codes: ['COUNTRY_BLOCKED'],
-      policy_rev: sealPolicy('df.decision', 1, {}).policy_rev,
-      ...change,
-    };
-  }
-  type Intent = ReturnType<typeof intent>;
-
-  const pins = runPins('actions');
-  const envelope = (one: Intent): string =>
-    canonicalJson({
-      ...pins,
-      event_id: one.idempotency_key,
-      event_type: 'action_intent',
-      schema_version: 'v1',
-      producer: 'decision-fabric',
-      ts_utc: '2018-04-01T00:00:31.000000Z',
-      payload: one,
-    });
-  const batch = (...texts: readonly string[]): RecordBatch => ({
-    topic: TRAFFIC,
-    partition: 0,
-    records: texts.map((text, offset) => recordOf(text, offset)),
-    nextOffset: texts.length as Offset,
-    highWater: texts.length as Offset,
-  });
   const effects = async (one: Intent): Promise<number> => {
     const { rows } = await open().query<{ n: number }>(
       `select ((select count(*) from dispositions where target_id = $1) + (select count(*) from case_queue where target_id = $1))::integer as n`,
@@ -126,8 +45,7 @@ export function actionsLayerSuite(open: () => Database): void {
     );
     return rows[0]?.n ?? -1;
   };
-  const outcomes = (): readonly ActionOutcome[] =>
-    gate.told.map((text) => (JSON.parse(text) as { payload: ActionOutcome }).payload);
+  const outcomes = (): readonly ActionOutcome[] => gate.outcomes();
 
   describe('an effect', () => {
     it('is there once with its outcome, which is told once through the gate', async () => {
@@ -189,7 +107,7 @@ export function actionsLayerSuite(open: () => Database): void {
       expect(rows).toEqual([{ outcome: 'DECLINE' }]);
       const kept = await open().query('select 1 from conflicts where record_offset = 0');
       expect(kept.rows.length).toBeGreaterThan(0);
-      expect(telemetry.lines().map(({ event }) => event)).not.toContain('al_batch');
+      expect(worker.logs().map(({ event }) => event)).not.toContain('al_batch');
     });
 
     it('is not there where the transaction failed: neither effect nor outcome nor position', async () => {
@@ -287,7 +205,7 @@ export function actionsLayerSuite(open: () => Database): void {
       gate.answer = 'ADMIT';
       expect(await publisher.round()).toBe(0);
       expect(await store.outbox()).toMatchObject({ waiting: 0, quarantined: 1 });
-      expect(telemetry.lines().map(({ event }) => event)).toContain('al_outcome_quarantined');
+      expect(worker.logs().map(({ event }) => event)).toContain('al_outcome_quarantined');
     });
   });
 

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe } from '@jest/globals';
 import { schemaName } from '../../src/substrate/database/roles.js';
 import { openTestPostgres, type TestDatabase, type TestPostgres } from '../support/database.js';
 import { actionsLayerSuite } from './actions-layer.contract.js';
+import { outwardActionsSuite } from './actions-layer.outward.contract.js';
 
 describe('Actions Layer, external Postgres', () => {
   let postgres: TestPostgres;
@@ -17,4 +18,5 @@ describe('Actions Layer, external Postgres', () => {
   });
 
   actionsLayerSuite(() => database.server.forSchema(schemaName('actions')));
+  outwardActionsSuite(() => database.server.forSchema(schemaName('actions')));
 });

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe } from '@jest/globals';
 import { schemaName } from '../../src/substrate/database/roles.js';
 import { openTestPostgres, type TestDatabase, type TestPostgres } from '../support/database.js';
 import { actionsLayerSuite } from './actions-layer.contract.js';
+import { outwardActionsSuite } from './actions-layer.outward.contract.js';
 
 describe('Actions Layer, embedded database', () => {
   let postgres: TestPostgres;
@@ -16,4 +17,5 @@ describe('Actions Layer, embedded database', () => {
   });
 
   actionsLayerSuite(() => database.server.forSchema(schemaName('actions')));
+  outwardActionsSuite(() => database.server.forSchema(schemaName('actions')));
 });

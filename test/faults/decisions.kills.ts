@@ -12,6 +12,7 @@ import { handbookFile } from '../support/handbook-file.js';
 import { type Inside, openInside } from '../support/inside.js';
 import { seeded } from '../support/kafka-log.js';
 import { SinglePass } from '../support/single-pass.js';
+import { Shop } from './decisions.shop.js';
 import { killed, pause, type Victim } from './door.kills.js';
 
 export interface DecisionKillPlan {
@@ -51,9 +52,10 @@ function* victimsOf(all: readonly Victim[], random: () => number): Generator<Vic
  * there is one decision per transaction and one intent per action domain, each intent had its effect once, every decision comes out the same
  * when it is made again from the bus, and the feature state is the one of a single pass that nothing interrupted.
  */
-export async function decideUnderKills(plan: DecisionKillPlan, counters: readonly EffectCounter[] = []): Promise<void> {
+export async function decideUnderKills(plan: DecisionKillPlan): Promise<void> {
   const random = seeded(plan.seed);
-  const door = await Door.open(plan.flavour, DECISION_ROLES);
+  const shop = await new Shop(plan.seed).open();
+  const door = await Door.open(plan.flavour, DECISION_ROLES, shop);
   const servers: readonly Victim[] = plan.flavour === 'embedded' ? ['database'] : ['database', 'broker'];
   let kills = 0;
   const victims = victimsOf([...DECISION_ROLES, ...servers], random);
@@ -87,10 +89,11 @@ export async function decideUnderKills(plan: DecisionKillPlan, counters: readonl
       expect(settled).toMatchObject({ state: 'READY' });
       await door.stream(run_id);
       for (let n = early; n < plan.kills; n += 1) await kill(900);
-      await demandAll(door, plan, run_id, settled.pins, counters);
+      await demandAll(door, plan, run_id, settled.pins, shop);
     }
   } finally {
     await door.close();
+    await shop.close();
   }
 }
 
@@ -99,11 +102,12 @@ async function demandAll(
   { rows, flavour }: DecisionKillPlan,
   runId: string,
   pins: RunPins,
-  counters: readonly EffectCounter[],
+  shop: Shop,
 ): Promise<void> {
   expect(await door.streamed(runId, LIMIT_MS)).toMatchObject({ state: 'COMPLETED', sent: rows, quarantined: 0 });
   const outcomes = await door.decided(runId, rows, LIMIT_MS);
-  const intents = rows + (outcomes['QUEUE'] ?? 0);
+  // Each is recorded, each is told to the shop, and a review is a case as well.
+  const intents = 2 * rows + (outcomes['QUEUE'] ?? 0);
   const { by_type, ...found } = await door.carriedOut(runId, intents, LIMIT_MS);
   expect(found).toMatchObject({ admitted: rows, on_bus: rows, reconciled: true });
   expect(by_type).toEqual({
@@ -123,7 +127,8 @@ async function demandAll(
   expect(page.decisions).toHaveLength(1);
   const inside = await openInside(flavour === 'embedded' ? door.data : null);
   try {
-    await demandEffects([...counters, ...(flavour === 'embedded' ? tablesOf(inside) : [])], runId, outcomes);
+    await demandEffects([shop, ...(flavour === 'embedded' ? tablesOf(inside) : [])], runId, outcomes);
+    await demandAttempts(door, shop, runId);
     await demandFeatures(door, inside, pins);
   } finally {
     await inside.close();
@@ -177,6 +182,22 @@ async function demandEffects(
       counter.wanted(outcomes),
       [],
     ]);
+  }
+}
+
+/** Nothing reached the shop that was not written down before it left, and nothing is told as failed that the shop could do. */
+async function demandAttempts(door: Door, shop: Shop, runId: string): Promise<void> {
+  const al = await door.client('al');
+  const { actions } = (await al.get('/v1/actions?status=FAILED')).body as { readonly actions: readonly object[] };
+  expect(actions).toEqual([]);
+  const often = shop.oftenDelivered(runId).slice(0, 50);
+  for (const { id, deliveries } of often) {
+    const { attempts, status } = (await al.get(`/v1/actions/${id}`)).body as {
+      readonly status: string;
+      readonly attempts: readonly { readonly step: string }[];
+    };
+    expect(status).toBe('EXECUTED');
+    expect(attempts.filter(({ step }) => step === 'STARTED').length).toBeGreaterThanOrEqual(deliveries);
   }
 }
 

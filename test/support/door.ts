@@ -38,9 +38,14 @@ export class Door {
     private readonly flavour: Flavour,
   ) {}
 
-  static async open(flavour: 'embedded' | 'real', groups: readonly string[] = DOOR_ROLES): Promise<Door> {
+  static async open(
+    flavour: 'embedded' | 'real',
+    groups: readonly string[] = DOOR_ROLES,
+    outside?: Outside,
+  ): Promise<Door> {
     const data = scratchDataFolder('door');
-    const door = new Door(data, flavour === 'embedded', flavour === 'embedded' ? embedded(data) : await real(groups));
+    const stands = flavour === 'embedded' ? await embedded(data, outside) : await real(groups, outside);
+    const door = new Door(data, flavour === 'embedded', stands);
     await Promise.all(groups.map((roles) => door.start(roles)));
     return door;
   }
@@ -201,6 +206,13 @@ async function tried<Result>(work: () => Promise<Result>): Promise<Result | unde
   }
 }
 
+/** Somebody outside whom the policies of a platform name. */
+export interface Outside {
+  /** Changes the policies and gives the files that it changed. */
+  readonly introduce: (profile: ScratchProfile) => readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+}
+
 /** What a process of these roles finds in its environment. */
 type Environment = (roles: string) => Readonly<Record<string, string>>;
 
@@ -213,18 +225,30 @@ interface Flavour {
   readonly release: () => Promise<void>;
 }
 
-function embedded(data: string): Flavour {
+async function embedded(data: string, outside?: Outside): Promise<Flavour> {
+  const profile = outside === undefined ? undefined : new ScratchProfile('local');
+  if (profile !== undefined) await sealed(outside?.introduce(profile) ?? []);
   return {
-    profile: 'local',
-    env: () => ({}),
+    profile: profile?.folder ?? 'local',
+    env: () => outside?.env ?? {},
     port: () => 0,
     key: () => readFileSync(join(data, 'keys', 'operator.key'), 'utf8').trim(),
-    release: () => Promise.resolve(),
+    release: () => {
+      profile?.remove();
+      return Promise.resolve();
+    },
   };
 }
 
+async function sealed(files: readonly string[]): Promise<void> {
+  for (const file of files) {
+    const sealing = await cli(['policy', 'seal', file]);
+    if (sealing.code !== 0) throw new Error(sealing.stderr);
+  }
+}
+
 /** The shipped profile for real servers, with a bucket, a database and topics of its own, and a key per unit. */
-async function real(groups: readonly string[]): Promise<Flavour> {
+async function real(groups: readonly string[], outside?: Outside): Promise<Flavour> {
   const run = randomBytes(4).toString('hex');
   await forgetEarlierTests();
   const postgres: TestPostgres = await openTestPostgres('external');
@@ -254,13 +278,11 @@ async function real(groups: readonly string[]): Promise<Flavour> {
   // The shipped ladder takes half a minute to climb, which is right for operators and long for a test.
   const ladder = join(profile.folder, 'policy', 'dl.ladder.yaml');
   profile.edit(ladder, 'quiet_ms: 10000', 'quiet_ms: 1000');
-  for (const file of [profile.access, ladder]) {
-    const sealing = await cli(['policy', 'seal', file]);
-    if (sealing.code !== 0) throw new Error(sealing.stderr);
-  }
+  await sealed([profile.access, ladder, ...(outside?.introduce(profile) ?? [])]);
   return {
     profile: profile.folder,
     env: (roles) => ({
+      ...outside?.env,
       PROBITY_DATABASE_HOST: address.host,
       PROBITY_DATABASE_PORT: String(address.port),
       PROBITY_DATABASE_NAME: address.database,

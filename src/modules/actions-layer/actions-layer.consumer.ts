@@ -1,29 +1,30 @@
 import { Controller } from '@nestjs/common';
-import { digestCanonical } from '../../rails/canonical-json.js';
+import { canonicalJson, digestCanonical } from '../../rails/canonical-json.js';
 import { ProbityError } from '../../rails/errors/probity-error.js';
-import { ActionIntentSchema } from '../../rails/events/action-intent.schema.js';
+import { type ActionIntent, ActionIntentSchema } from '../../rails/events/action-intent.schema.js';
 import { readEvent } from '../../rails/events/read-event.js';
-import { isNoWorld } from '../../rails/pins.js';
+import { isNoWorld, type RunPins } from '../../rails/pins.js';
 import { fromEpochMs } from '../../rails/time.js';
 import { validatorOf } from '../../rails/validator.js';
 import type { RecordBatch } from '../../substrate/bus/bus.port.js';
 import { BusHandler } from '../../substrate/bus/bus.server.js';
 import { Clock } from '../../substrate/clock/clock.port.js';
-import { Policies } from '../../substrate/policy/policy.port.js';
+import { Policies, type PolicyInForce } from '../../substrate/policy/policy.port.js';
 import { Telemetry } from '../../substrate/telemetry/telemetry.port.js';
 import { ActionsLayerStore, type Judged, type RefusedIntent } from './actions-layer.store.js';
-import { ACTIONS_POLICY, EFFECTORS } from './actions-layer.policy.js';
+import { ACTIONS_POLICY, type ActionsPolicySchema, effectorOf } from './actions-layer.policy.js';
 import { ActionSignals } from './actions-layer.signals.js';
 import { authorise, type Authorised } from './authorise.core.js';
-import { outcomeOf } from './outcome.core.js';
+import { outcomeOf, resultOf, type TakenIntent } from './outcome.core.js';
 import { OutcomePublisher } from './outcome.publisher.js';
+import { ActionExecutor } from './outward/action-executor.js';
 
 export const TRAFFIC = 'fp.bus.traffic.v1';
 const intents = validatorOf(ActionIntentSchema, 'the intent');
 
 /**
  * The only executor. A batch is judged by one revision of the policy; what is allowed is done, and intent, effect, outcome and position are one
- * commit. An intent that comes again finds its outcome there and changes nothing, whatever the policy says by now; other content under
+ * commit; an effect outside is taken in that commit and carried out after it, by `outward/action-executor.ts`. An intent that comes again finds its outcome there and changes nothing, whatever the policy says by now; other content under
  * its key is a conflict, of which the first stands.
  */
 @Controller()
@@ -32,6 +33,7 @@ export class ActionsLayerConsumer {
     private readonly store: ActionsLayerStore,
     private readonly policies: Policies,
     private readonly publisher: OutcomePublisher,
+    private readonly executor: ActionExecutor,
     private readonly signals: ActionSignals,
     private readonly clock: Clock,
     private readonly telemetry: Telemetry,
@@ -41,7 +43,8 @@ export class ActionsLayerConsumer {
   @BusHandler('al', TRAFFIC)
   async take(batch: RecordBatch): Promise<void> {
     const policy = this.policies.inForce(ACTIONS_POLICY);
-    const now = fromEpochMs(this.clock.nowMs());
+    const nowMs = this.clock.nowMs();
+    const now = fromEpochMs(nowMs);
     const judged: Judged[] = [];
     const refused: RefusedIntent[] = [];
     for (const { value, offset } of batch.records) {
@@ -62,11 +65,12 @@ export class ActionsLayerConsumer {
       }
       const intent = checked.value;
       const taken = { pins, eventId, tsUtc: envelope.ts_utc, intent, offset };
+      const semanticKey = digestCanonical({ pins, idempotency_key: intent.idempotency_key });
       judged.push({
         ...taken,
-        semanticKey: digestCanonical({ pins, idempotency_key: intent.idempotency_key }),
+        semanticKey,
         fingerprint: digestCanonical(intent),
-        made: outcomeOf(taken, this.#authorised(intent, policy.body), policy.policy_rev, now),
+        then: this.#then(taken, semanticKey, policy, nowMs),
       });
     }
     // What is done already must be told; what is new waits where it stands, on the bus.
@@ -80,14 +84,48 @@ export class ActionsLayerConsumer {
     if (fresh.length > 0) {
       const outcomes = this.signals.outcomesOf(fresh);
       this.telemetry.logger.info('al_batch', { partition: batch.partition, taken: fresh.length, duplicates, outcomes });
+      for (const { then, intent, pins } of fresh)
+        if (then.kind === 'ended' && then.effect === 'notify') this.#notify(intent, pins);
       this.publisher.wake();
+      if (fresh.some(({ then }) => then.kind === 'outward')) this.executor.wake();
     }
   }
 
+  /** For whoever reads the logs; the row is the effect, and this is its echo. */
+  #notify({ decision_id, outcome, reason_codes, target }: ActionIntent, { run_id }: RunPins): void {
+    this.telemetry.logger.warn('al_notification', { decision_id, run_id, outcome, reason_codes, target: target.id });
+  }
+
   /** What no effector can do is denied by default: nobody is told that something was done which was not. */
-  #authorised(intent: Parameters<typeof authorise>[0], policy: Parameters<typeof authorise>[1]): Authorised {
-    const authorised = authorise(intent, policy);
-    if (!authorised.allowed || (EFFECTORS as readonly string[]).includes(intent.action_type)) return authorised;
-    return { allowed: false, reason: 'DEFAULT_DENY', ruleId: null };
+  #then(
+    taken: TakenIntent,
+    semanticKey: string,
+    policy: PolicyInForce<typeof ActionsPolicySchema>,
+    nowMs: number,
+  ): Judged['then'] {
+    const { intent, pins, eventId, tsUtc } = taken;
+    const effector = effectorOf(intent.action_type, policy.body);
+    const by = authorise(intent, policy.body);
+    const authorised: Authorised =
+      by.allowed && effector.kind === 'none' ? { allowed: false, reason: 'DEFAULT_DENY', ruleId: null } : by;
+    const judgement = { policyRev: policy.policy_rev, ruleId: authorised.ruleId };
+    if (!authorised.allowed || effector.kind !== 'outward') {
+      const now = fromEpochMs(nowMs);
+      const made = outcomeOf(taken, judgement, resultOf(authorised, now), now);
+      return { kind: 'ended', made, effect: authorised.allowed && effector.kind === 'row' ? effector.effect : null };
+    }
+    const { target } = effector;
+    const seconds = policy.body.targets[target]?.retry.give_up_after_s ?? 0;
+    return {
+      kind: 'outward',
+      work: {
+        semanticKey,
+        target,
+        actionType: intent.action_type,
+        taken: canonicalJson({ pins, eventId, tsUtc, intent }),
+        judgement,
+        giveUpAt: fromEpochMs(nowMs + seconds * 1_000),
+      },
+    };
   }
 }

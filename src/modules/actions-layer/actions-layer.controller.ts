@@ -5,7 +5,15 @@ import type { PolicyRev } from '../../rails/policy-rev.js';
 import { RequirePermission } from '../../substrate/http/principal.js';
 import { Policies } from '../../substrate/policy/policy.port.js';
 import { ACTIONS_POLICY } from './actions-layer.policy.js';
-import { ActionsLayerStore, type ActionRow, type CaseRow, type DispositionRow } from './actions-layer.store.js';
+import {
+  ActionsLayerStore,
+  type ActionRow,
+  type CaseRow,
+  type DispositionRow,
+  type NotificationRow,
+} from './actions-layer.store.js';
+import { ActionExecutor } from './outward/action-executor.js';
+import { type AttemptRow, type Backlog, WorkStore } from './outward/work.store.js';
 
 const LIMIT_MAX = 200;
 const LIMIT = {
@@ -18,6 +26,10 @@ const CURSOR = { name: 'cursor', required: false, description: 'next_cursor of t
 export interface ActionsStatus {
   readonly policy_rev: PolicyRev;
   readonly posture: string;
+  /** Effects outside that are not ended, by target and state. */
+  readonly work: Backlog['work'];
+  /** Circuit breakers of this process, by target. */
+  readonly breakers: Readonly<Record<string, string>>;
   readonly outbox: { readonly waiting: number; readonly quarantined: number; readonly oldest: string | null };
 }
 
@@ -26,6 +38,8 @@ export interface ActionsStatus {
 export class ActionsLayerController {
   constructor(
     private readonly store: ActionsLayerStore,
+    private readonly work: WorkStore,
+    private readonly executor: ActionExecutor,
     private readonly policies: Policies,
   ) {}
 
@@ -35,7 +49,11 @@ export class ActionsLayerController {
   @ApiQuery(LIMIT)
   @ApiQuery(CURSOR)
   @ApiQuery({ name: 'decision', required: false })
-  @ApiQuery({ name: 'status', required: false, schema: { type: 'string', enum: ['EXECUTED', 'DENIED', 'FAILED'] } })
+  @ApiQuery({
+    name: 'status',
+    required: false,
+    schema: { type: 'string', enum: ['EXECUTED', 'DENIED', 'FAILED', 'ACTIVE', 'IN_FLIGHT'] },
+  })
   async list(
     @Query('limit') limitText = '50',
     @Query('cursor') cursor?: string,
@@ -55,19 +73,22 @@ export class ActionsLayerController {
 
   @Get('actions/status')
   @RequirePermission('al.read')
-  @ApiOperation({ summary: 'Whether actions are carried out, and what waits to be told' })
+  @ApiOperation({ summary: 'Whether actions are carried out, what is under way outside, and what waits to be told' })
   async status(): Promise<ActionsStatus> {
     const { policy_rev, body } = this.policies.inForce(ACTIONS_POLICY);
-    return { policy_rev, posture: body.posture, outbox: await this.store.outbox() };
+    const [{ work }, outbox] = await Promise.all([this.work.backlog(), this.store.outbox()]);
+    return { policy_rev, posture: body.posture, work, breakers: this.executor.breakers(), outbox };
   }
 
   @Get('actions/:idempotency_key')
   @RequirePermission('al.read')
-  @ApiOperation({ summary: 'One action, by its idempotency key' })
-  async action(@Param('idempotency_key') key: string): Promise<ActionRow> {
+  @ApiOperation({ summary: 'One action with its attempts, by its idempotency key' })
+  async action(
+    @Param('idempotency_key') key: string,
+  ): Promise<ActionRow & { readonly attempts: readonly AttemptRow[] }> {
     const row = await this.store.action(key);
     if (row === null) throw new ProbityError('AL_ACTION_NOT_FOUND', 'no action was asked for under this key');
-    return row;
+    return { ...row, attempts: await this.work.attempts(row.semantic_key) };
   }
 
   @Get('dispositions/:target_id')
@@ -96,6 +117,20 @@ export class ActionsLayerController {
     const limit = limitOf(limitText);
     const rows = await this.store.cases(cursorOf(cursor), limit + 1);
     return { cases: rows.slice(0, limit), ...cursorAfter(rows, limit) };
+  }
+
+  @Get('notifications')
+  @RequirePermission('al.read')
+  @ApiOperation({ summary: 'What somebody is to know of, youngest first' })
+  @ApiQuery(LIMIT)
+  @ApiQuery(CURSOR)
+  async notifications(
+    @Query('limit') limitText = '50',
+    @Query('cursor') cursor?: string,
+  ): Promise<{ readonly notifications: readonly NotificationRow[]; readonly next_cursor?: string }> {
+    const limit = limitOf(limitText);
+    const rows = await this.store.notifications(cursorOf(cursor), limit + 1);
+    return { notifications: rows.slice(0, limit), ...cursorAfter(rows, limit) };
   }
 }
 

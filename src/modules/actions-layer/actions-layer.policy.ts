@@ -1,10 +1,18 @@
 import { Type } from '@sinclair/typebox';
 import { closed, type Sealed } from '../../rails/schema.js';
 import type { PolicyKind } from '../../substrate/policy/policy.port.js';
+import { targetFaults, TargetsSchema } from './outward/targets.schema.js';
 
-/** What this build can do. Another type is DENIED by default, whoever asks for it. */
-export const EFFECTORS = ['record', 'case_queue'] as const;
-export type Effector = (typeof EFFECTORS)[number];
+/** Types of action whose effect is a row of this unit's database. */
+export const ROW_EFFECTS = ['record', 'case_queue', 'notify'] as const;
+export type RowEffect = (typeof ROW_EFFECTS)[number];
+const OUTWARD = 'webhook.';
+
+/** Who carries out a type of action. */
+export type Effector =
+  | { readonly kind: 'row'; readonly effect: RowEffect }
+  | { readonly kind: 'outward'; readonly target: string }
+  | { readonly kind: 'none' };
 
 const pattern = (description: string) => Type.String({ pattern: '^([a-z][a-z0-9_.-]*[*]?|[*])$', description });
 
@@ -27,6 +35,7 @@ export const ActionsPolicySchema = closed(
     /** Types of action that are denied at once, whatever the rules say. */
     kill_switches: Type.Array(Type.String({ pattern: '^[a-z][a-z0-9_.]{0,63}$' }), { uniqueItems: true }),
     rules: Type.Array(RuleSchema, { maxItems: 200 }),
+    targets: TargetsSchema,
   },
   { description: 'Who may have what done.' },
 );
@@ -35,10 +44,25 @@ export type ActionsPolicy = Sealed<typeof ActionsPolicySchema>;
 export const ACTIONS_POLICY: PolicyKind<typeof ActionsPolicySchema> = {
   policy_id: 'al.actions',
   schema: ActionsPolicySchema,
-  check: ({ rules }: ActionsPolicy) =>
-    rules.flatMap(({ id }, at) =>
+  check: ({ rules, targets }: ActionsPolicy) => [
+    ...rules.flatMap(({ id }, at) =>
       rules.findIndex((other) => other.id === id) === at
         ? []
         : [{ pointer: `/rules/${at}/id`, sentence: `a rule "${id}" stands here twice` }],
     ),
+    ...targetFaults(targets),
+  ],
 };
+
+/** A type that nobody carries out is DENIED, whoever asks for it; so is a target that could not be asked twice about one effect. */
+export function effectorOf(actionType: string, { targets }: Pick<ActionsPolicy, 'targets'>): Effector {
+  const effect = ROW_EFFECTS.find((one) => one === actionType);
+  if (effect !== undefined) return { kind: 'row', effect };
+  const target = actionType.startsWith(OUTWARD) ? actionType.slice(OUTWARD.length) : '';
+  return targets[target]?.deduplicates === true ? { kind: 'outward', target } : { kind: 'none' };
+}
+
+/** The type of action that a target carries out. */
+export function typeOf(target: string): string {
+  return `${OUTWARD}${target}`;
+}

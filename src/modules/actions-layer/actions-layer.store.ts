@@ -2,13 +2,18 @@ import { Injectable } from '@nestjs/common';
 import type { UtcMicros } from '../../rails/time.js';
 import type { Offset, Position, PositionStore, TopicPartition } from '../../substrate/bus/bus.port.js';
 import { Database, type Transaction } from '../../substrate/database/database.port.js';
+import { ROW_EFFECTS, type RowEffect } from './actions-layer.policy.js';
 import type { MadeOutcome, TakenIntent } from './outcome.core.js';
+import { saveOutcomes } from './outcome.rows.js';
+import { type NewWork, saveWork } from './outward/work.store.js';
 
-/** An intent that is judged, with what came of it. */
+/** An intent that is judged, with what comes of it: an end in the same commit, with its row where it has one, or work for the executor. */
 export interface Judged extends TakenIntent {
   readonly semanticKey: string;
   readonly fingerprint: string;
-  readonly made: MadeOutcome;
+  readonly then:
+    | { readonly kind: 'ended'; readonly made: MadeOutcome; readonly effect: RowEffect | null }
+    | { readonly kind: 'outward'; readonly work: NewWork };
 }
 
 export interface RefusedIntent {
@@ -18,6 +23,7 @@ export interface RefusedIntent {
 }
 
 export interface ActionRow {
+  readonly semantic_key: string;
   readonly idempotency_key: string;
   readonly run_id: string;
   readonly decision_id: string;
@@ -25,13 +31,14 @@ export interface ActionRow {
   readonly action_type: string;
   readonly target_type: string;
   readonly target_id: string;
+  /** EXECUTED, DENIED, FAILED; of what is under way ACTIVE (an attempt is due) or IN_FLIGHT. */
   readonly status: string;
   readonly reason_codes: readonly string[];
   readonly matched_rule_id: string | null;
-  readonly outcome_id: string;
+  readonly outcome_id: string | null;
   readonly published: boolean;
   readonly taken_at: UtcMicros;
-  readonly completed_at: UtcMicros;
+  readonly completed_at: UtcMicros | null;
   readonly number: number;
 }
 
@@ -50,14 +57,27 @@ export interface CaseRow extends Omit<DispositionRow, 'recorded_at'> {
   readonly queued_at: UtcMicros;
 }
 
+export interface NotificationRow extends Omit<DispositionRow, 'recorded_at'> {
+  readonly number: number;
+  readonly notified_at: UtcMicros;
+}
+
 export interface Unpublished {
   readonly number: number;
   readonly event: string;
 }
 
-const ACTION = `select i.idempotency_key, i.run_id, i.decision_id, i.action_domain, i.action_type, i.target_type, i.target_id, o.status,
-  o.reason_codes, o.matched_rule_id, o.outcome_id, b.number is null as published, i.taken_at, o.completed_at, i.number
-  from intents i join outcomes o using (semantic_key) left join outbox b using (semantic_key)`;
+const ACTION = `select i.semantic_key, i.idempotency_key, i.run_id, i.decision_id, i.action_domain, i.action_type, i.target_type, i.target_id,
+  coalesce(o.status, w.state) as status, coalesce(o.reason_codes, '[]'::jsonb) as reason_codes,
+  coalesce(o.matched_rule_id, w.matched_rule_id) as matched_rule_id, o.outcome_id,
+  o.outcome_id is not null and b.number is null as published, i.taken_at, o.completed_at, i.number
+  from intents i left join outcomes o using (semantic_key) left join outbox b using (semantic_key) left join work w using (semantic_key)`;
+
+const EFFECT_TABLES: Readonly<Record<RowEffect, { readonly table: string; readonly time: string }>> = {
+  record: { table: 'dispositions', time: 'recorded_at' },
+  case_queue: { table: 'case_queue', time: 'queued_at' },
+  notify: { table: 'notifications', time: 'notified_at' },
+};
 
 /** The schema `actions`: intents, effects, outcomes, and what is still to be told. */
 @Injectable()
@@ -175,7 +195,7 @@ export class ActionsLayerStore implements PositionStore {
     const { rows } = await this.database.query<ActionRow>(
       {
         text: `${ACTION} where ($2::bigint is null or i.number < $2) and ($3::text is null or i.decision_id = $3)
-               and ($4::text is null or o.status = $4) order by i.number desc limit $1`,
+               and ($4::text is null or coalesce(o.status, w.state) = $4) order by i.number desc limit $1`,
         readOnly: true,
       },
       [query.limit, query.before ?? null, query.decision_id ?? null, query.status ?? null],
@@ -196,9 +216,18 @@ export class ActionsLayerStore implements PositionStore {
   }
 
   async cases(before: number | null, limit: number): Promise<readonly CaseRow[]> {
-    const { rows } = await this.database.query<CaseRow>(
+    return await this.#list<CaseRow>('case_queue', before, limit);
+  }
+
+  async notifications(before: number | null, limit: number): Promise<readonly NotificationRow[]> {
+    return await this.#list<NotificationRow>('notify', before, limit);
+  }
+
+  async #list<Row>(effect: RowEffect, before: number | null, limit: number): Promise<readonly Row[]> {
+    const { table, time } = EFFECT_TABLES[effect];
+    const { rows } = await this.database.query<Row>(
       {
-        text: `select run_id, target_type, target_id, decision_id, outcome, reason_codes, number, queued_at from case_queue
+        text: `select run_id, target_type, target_id, decision_id, outcome, reason_codes, number, ${time} from ${table}
                where ($1::bigint is null or number < $1) order by number desc limit $2`,
         readOnly: true,
       },
@@ -242,37 +271,28 @@ async function saveFresh(transaction: Transaction, fresh: readonly Judged[], now
       now,
     ],
   );
-  await transaction.query(
-    {
-      name: 'al_outcomes',
-      text: `insert into outcomes (semantic_key, outcome_id, status, reason_codes, matched_rule_id, event, completed_at)
-             select *, $7::timestamptz from unnest($1::text[], $2::text[], $3::text[], $4::jsonb[], $5::text[], $6::text[])`,
-    },
-    [
-      fresh.map(({ semanticKey }) => semanticKey),
-      fresh.map(({ made }) => made.outcome.outcome_id),
-      fresh.map(({ made }) => made.outcome.status),
-      fresh.map(({ made }) => JSON.stringify(made.outcome.reason_codes)),
-      fresh.map(({ made }) => made.outcome.matched_rule_id ?? null),
-      fresh.map(({ made }) => made.event),
+  const ended = fresh.flatMap(({ semanticKey, then }) =>
+    then.kind === 'ended' ? [{ semanticKey, made: then.made }] : [],
+  );
+  await saveOutcomes(transaction, ended, now);
+  await saveWork(
+    transaction,
+    fresh.flatMap(({ then }) => (then.kind === 'outward' ? [then.work] : [])),
+    now,
+  );
+  for (const effect of ROW_EFFECTS)
+    await saveEffects(
+      transaction,
+      EFFECT_TABLES[effect],
+      fresh.filter(({ then }) => then.kind === 'ended' && then.effect === effect),
       now,
-    ],
-  );
-  await transaction.query(
-    { name: 'al_outbox', text: 'insert into outbox (semantic_key) select * from unnest($1::text[])' },
-    [fresh.map(({ semanticKey }) => semanticKey)],
-  );
-  const executed = fresh.filter(({ made }) => made.outcome.status === 'EXECUTED');
-  const of = (type: string): readonly Judged[] => executed.filter(({ intent }) => intent.action_type === type);
-  await saveEffects(transaction, 'dispositions', 'recorded_at', of('record'), now);
-  await saveEffects(transaction, 'case_queue', 'queued_at', of('case_queue'), now);
+    );
 }
 
 /** The effects of one kind; the primary key would refuse a second one. */
 async function saveEffects(
   transaction: Transaction,
-  table: 'dispositions' | 'case_queue',
-  time: 'recorded_at' | 'queued_at',
+  { table, time }: { readonly table: string; readonly time: string },
   of: readonly Judged[],
   now: UtcMicros,
 ): Promise<void> {

@@ -25,20 +25,42 @@ export interface MadeOutcome {
   readonly event: string;
 }
 
+/** What an intent came to, by whatever way. */
+export interface Result {
+  readonly status: ActionOutcome['status'];
+  readonly reasons: readonly string[];
+  /** 0 when nothing was attempted. */
+  readonly attemptNo: number;
+  readonly retryable: boolean;
+  readonly startedAt?: UtcMicros;
+  readonly effectorRef?: string;
+}
+
+/** By whom and by what it was judged, when it was taken. */
+export interface Judgement {
+  readonly policyRev: PolicyRev;
+  readonly ruleId: string | null;
+}
+
+/** The result of an effect that is a row of this unit's own database: there is one attempt, and it is the commit. */
+export function resultOf(authorised: Authorised, now: UtcMicros): Result {
+  return authorised.allowed
+    ? { status: 'EXECUTED', reasons: [], attemptNo: 1, retryable: false, startedAt: now }
+    : { status: 'DENIED', reasons: [authorised.reason], attemptNo: 0, retryable: false };
+}
+
 /** What became of an intent, written once: times and all, so that it can be told again in the same words. */
 export function outcomeOf(
-  { pins, eventId, tsUtc, intent }: TakenIntent,
-  authorised: Authorised,
-  policyRev: PolicyRev,
+  { pins, eventId, tsUtc, intent }: Omit<TakenIntent, 'offset'>,
+  { policyRev, ruleId }: Judgement,
+  { status, reasons, attemptNo, retryable, startedAt, effectorRef }: Result,
   now: UtcMicros,
 ): MadeOutcome {
-  const attempt_no = authorised.allowed ? 1 : 0;
   const outcome_id = outcomeIdRecipe.derive({
     pins,
     idempotency_key: intent.idempotency_key,
-    attempt_no,
+    attempt_no: attemptNo,
   }) as string as Digest;
-  const { ruleId } = authorised;
   const outcome: ActionOutcome = {
     outcome_id,
     idempotency_key: intent.idempotency_key,
@@ -47,15 +69,16 @@ export function outcomeOf(
     entity_key: intent.entity_key,
     action_domain: intent.action_domain,
     action_type: intent.action_type,
-    status: authorised.allowed ? 'EXECUTED' : 'DENIED',
-    reason_codes: authorised.allowed ? [] : [authorised.reason],
-    attempt_no,
-    retryable: false,
+    status,
+    reason_codes: reasons,
+    attempt_no: attemptNo,
+    retryable,
     origin: intent.origin,
     actor: intent.actor,
     policy_rev: policyRev,
     ...(ruleId === null ? {} : { matched_rule_id: ruleId }),
-    ...(authorised.allowed ? { started_at_utc: now } : {}),
+    ...(effectorRef === undefined ? {} : { effector_ref: effectorRef }),
+    ...(startedAt === undefined ? {} : { started_at_utc: startedAt }),
     completed_at_utc: now,
   };
   const event = canonicalJson({

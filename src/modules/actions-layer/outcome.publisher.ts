@@ -71,6 +71,7 @@ export class OutcomePublisher implements OnApplicationBootstrap, OnModuleDestroy
       this.#bell = new AbortController();
       try {
         if ((await this.round()) > 0) continue;
+        this.signals.outbox(await this.store.outbox(), this.clock.nowMs());
       } catch (error) {
         this.telemetry.logger.warn('al_publish_failed', { detail: String(error) });
       }

@@ -1,0 +1,215 @@
+import { randomUUID } from 'node:crypto';
+import { Inject, Injectable, type OnApplicationBootstrap, type OnModuleDestroy, Optional } from '@nestjs/common';
+import { fromEpochMs, toEpochMicros, type UtcMicros } from '../../../rails/time.js';
+import { Clock } from '../../../substrate/clock/clock.port.js';
+import { Policies } from '../../../substrate/policy/policy.port.js';
+import { Telemetry } from '../../../substrate/telemetry/telemetry.port.js';
+import { ACTIONS_POLICY, typeOf } from '../actions-layer.policy.js';
+import { ActionSignals } from '../actions-layer.signals.js';
+import { outcomeOf } from '../outcome.core.js';
+import type { Ended } from '../outcome.rows.js';
+import { OutcomePublisher } from '../outcome.publisher.js';
+import { type AttemptEnd, failed, type Next, nextOf } from './attempt.core.js';
+import { after, type Breaker, CLOSED, permits } from './breaker.core.js';
+import type { Target } from './targets.schema.js';
+import { TargetCaller } from './target.caller.js';
+import { type Report, type Work, WorkStore } from './work.store.js';
+
+const LOOK_AGAIN_MS = 500;
+const END_AT_ONCE_MAX = 500;
+/** Beyond what an attempt may last, for the commits before and after it. */
+const LEASE_MARGIN_MS = 10_000;
+/** Where the jitter of waits comes from; a test has its own. */
+export const RANDOM = Symbol('random');
+
+/**
+ * Carries out effects outside this database. A batch of a target is claimed and its attempts are written down as begun, then they leave at once,
+ * and how they ended is one commit with what follows from it. One loop per target: a slow one holds up nobody else.
+ */
+@Injectable()
+export class ActionExecutor implements OnApplicationBootstrap, OnModuleDestroy {
+  readonly #ended = new AbortController();
+  readonly #breakers = new Map<string, Breaker>();
+  #bell = new AbortController();
+  #loops: readonly Promise<void>[] = [];
+
+  constructor(
+    private readonly store: WorkStore,
+    private readonly caller: TargetCaller,
+    private readonly policies: Policies,
+    private readonly publisher: OutcomePublisher,
+    private readonly signals: ActionSignals,
+    private readonly clock: Clock,
+    private readonly telemetry: Telemetry,
+    @Optional() @Inject(RANDOM) private readonly random: () => number = Math.random,
+  ) {
+    signals.watchBreakers(() => this.breakers());
+  }
+
+  /** @throws CONFIG_SECRET_MISSING, CONFIG_INVALID when a target cannot be spoken to: better now than at the first payment */
+  onApplicationBootstrap(): void {
+    const { targets } = this.policies.inForce(ACTIONS_POLICY).body;
+    for (const [name, target] of Object.entries(targets)) this.caller.check(name, target);
+    this.#loops = [
+      this.#repeat('al_execute_failed', () => this.endWaiting()),
+      ...Object.keys(targets).map((name) => this.#repeat('al_execute_failed', () => this.round(name))),
+    ];
+  }
+
+  async onModuleDestroy(): Promise<void> {
+    this.#ended.abort();
+    await Promise.all(this.#loops);
+    this.caller.close();
+  }
+
+  wake(): void {
+    this.#bell.abort();
+  }
+
+  /** By target. */
+  breakers(): Readonly<Record<string, Breaker['state']>> {
+    const { targets } = this.policies.inForce(ACTIONS_POLICY).body;
+    return Object.fromEntries(Object.keys(targets).map((name) => [name, this.#breaker(name).state]));
+  }
+
+  /** One batch of a target. @returns how many attempts were made */
+  async round(name: string): Promise<number> {
+    const { body } = this.policies.inForce(ACTIONS_POLICY);
+    const target = body.targets[name];
+    if (body.posture !== 'NORMAL' || target === undefined || body.kill_switches.includes(typeOf(name))) return 0;
+    const { breaker, count } = permits(this.#breaker(name), target.concurrency_max, this.clock.nowMs());
+    if (count === 0) return 0;
+    const permit = randomUUID();
+    this.#breakers.set(name, breaker);
+    const ends: AttemptEnd[] = [];
+    try {
+      const claimedAtMs = this.clock.nowMs();
+      const work = await this.store.claim(name, count, {
+        permit,
+        now: fromEpochMs(claimedAtMs),
+        leaseUntil: fromEpochMs(claimedAtMs + 2 * target.timeout_ms + LEASE_MARGIN_MS),
+      });
+      const reports = await Promise.all(
+        work.map(async (one) => {
+          const report = await this.#attempt(name, target, one);
+          ends.push(report.end);
+          return report;
+        }),
+      );
+      if (reports.length > 0) await this.#report(name, reports, permit);
+      return reports.length;
+    } finally {
+      const before = this.#breaker(name).state;
+      const next = after(
+        this.#breaker(name),
+        ends.map(({ reached }) => reached),
+        target.breaker,
+        this.clock.nowMs(),
+      );
+      this.#breakers.set(name, next);
+      if (next.state === 'OPEN' && before !== 'OPEN' && ends.length > 0)
+        this.telemetry.logger.warn('al_breaker_open', { target: name, open_ms: target.breaker.open_ms });
+    }
+  }
+
+  /** Ends what waits and will not be attempted. @returns how many */
+  async endWaiting(): Promise<number> {
+    const { body } = this.policies.inForce(ACTIONS_POLICY);
+    this.signals.backlog((await this.store.backlog()).work, this.clock.nowMs());
+    const now = fromEpochMs(this.clock.nowMs());
+    const ended = await this.store.endWaiting(
+      { targets: Object.keys(body.targets), switchedOff: body.kill_switches, all: body.posture === 'KILL' },
+      now,
+      END_AT_ONCE_MAX,
+      (work) => {
+        const switchedOff = body.posture === 'KILL' || body.kill_switches.includes(work.actionType);
+        const reason = switchedOff
+          ? 'CANCELLED_BY_POSTURE'
+          : body.targets[work.target] === undefined
+            ? 'INVALID_PARAMS'
+            : 'DEPENDENCY_DOWN';
+        return this.#endedBy(work, failed([reason], work.ambiguous), work.attemptNo, now);
+      },
+    );
+    this.#told(ended);
+    return ended.length;
+  }
+
+  async #attempt(name: string, target: Target, work: Work): Promise<Report> {
+    const startedMs = this.clock.monotonicMs();
+    const end = await this.caller.attempt(target, work);
+    this.signals.attempt(name, end, this.clock.monotonicMs() - startedMs);
+    const nowMs = this.clock.nowMs();
+    const next = nextOf(
+      end,
+      {
+        attemptNo: work.attemptNo,
+        ambiguous: work.ambiguous && !end.wasAbsent,
+        canAsk: target.status_url !== undefined,
+        giveUpAtMs: toEpochMicros(work.giveUpAt) / 1_000,
+      },
+      target.retry,
+      nowMs,
+      this.random(),
+    );
+    const { semanticKey, attemptNo } = work;
+    const then =
+      next.kind === 'again'
+        ? { dueAt: fromEpochMs(next.dueAtMs), ambiguous: next.ambiguous }
+        : this.#endedBy(work, next, attemptNo, fromEpochMs(nowMs), end.effectorRef);
+    return { semanticKey, attemptNo, end, then };
+  }
+
+  async #report(name: string, reports: readonly Report[], permit: string): Promise<void> {
+    const counted = await this.store.report(reports, permit, fromEpochMs(this.clock.nowMs()));
+    if (counted.length < reports.length)
+      this.telemetry.logger.warn('al_permit_lost', { target: name, attempts: reports.length - counted.length });
+    this.#told(counted.flatMap(({ then }) => ('made' in then ? [then] : [])));
+  }
+
+  #endedBy(work: Work, next: Exclude<Next, { kind: 'again' }>, attemptNo: number, now: UtcMicros, ref?: string): Ended {
+    const made = outcomeOf(
+      work.taken,
+      work.judgement,
+      {
+        status: next.kind === 'executed' ? 'EXECUTED' : 'FAILED',
+        reasons: next.kind === 'executed' ? [] : next.reasons,
+        attemptNo,
+        retryable: next.kind === 'failed' && next.retryable,
+        ...(work.startedAt === null ? {} : { startedAt: work.startedAt }),
+        ...(ref === undefined ? {} : { effectorRef: ref }),
+      },
+      now,
+    );
+    return { semanticKey: work.semanticKey, made };
+  }
+
+  #told(ended: readonly Ended[]): void {
+    if (ended.length === 0) return;
+    this.signals.ended(ended);
+    for (const { made } of ended) {
+      const { status, reason_codes, idempotency_key, decision_id, action_type, attempt_no } = made.outcome;
+      const fact = { status, reason_codes, idempotency_key, decision_id, action_type, attempt_no };
+      if (status === 'FAILED') this.telemetry.logger.error('al_action_failed', fact);
+      else this.telemetry.logger.debug('al_action_executed', fact);
+    }
+    this.publisher.wake();
+  }
+
+  #breaker(name: string): Breaker {
+    return this.#breakers.get(name) ?? CLOSED;
+  }
+
+  async #repeat(failure: string, round: () => Promise<number>): Promise<void> {
+    while (!this.#ended.signal.aborted) {
+      if (this.#bell.signal.aborted) this.#bell = new AbortController();
+      const bell = this.#bell.signal;
+      try {
+        if ((await round()) > 0) continue;
+      } catch (error) {
+        this.telemetry.logger.warn(failure, { detail: String(error) });
+      }
+      await this.clock.sleep(LOOK_AGAIN_MS, AbortSignal.any([bell, this.#ended.signal]));
+    }
+  }
+}

@@ -2,7 +2,7 @@ import { Controller } from '@nestjs/common';
 import { canonicalJson, digestCanonical } from '../../rails/canonical-json.js';
 import { ProbityError } from '../../rails/errors/probity-error.js';
 import { type ActionIntent, ActionIntentSchema } from '../../rails/events/action-intent.schema.js';
-import { readEvent } from '../../rails/events/read-event.js';
+import { isOtherType, readEvent } from '../../rails/events/read-event.js';
 import { isNoWorld, type RunPins } from '../../rails/pins.js';
 import { fromEpochMs } from '../../rails/time.js';
 import { validatorOf } from '../../rails/validator.js';
@@ -48,6 +48,7 @@ export class ActionsLayerConsumer {
     const judged: Judged[] = [];
     const refused: RefusedIntent[] = [];
     for (const { value, offset } of batch.records) {
+      if (isOtherType(value, (type) => type === 'action_intent')) continue;
       const read = readEvent(value);
       if (!read.ok) {
         refused.push({ offset, reason: 'ENVELOPE_PARSE_FAILED', detail: read.says.slice(0, 500) });

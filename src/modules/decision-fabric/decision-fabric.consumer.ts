@@ -4,7 +4,8 @@ import type { DecisionEngine } from '../../rails/decision/engine.js';
 import { decisionIdRecipe } from '../../rails/decision/ids.js';
 import type { DecisionTrigger } from '../../rails/decision/inputs.js';
 import { payloadHash } from '../../rails/envelope.js';
-import { readEvent } from '../../rails/events/read-event.js';
+import type { EventType } from '../../rails/envelope.schema.js';
+import { isOtherType, readEvent } from '../../rails/events/read-event.js';
 import { isNoWorld } from '../../rails/pins.js';
 import { fromEpochMs } from '../../rails/time.js';
 import type { BusRecord, Position, PositionStore, RecordBatch, TopicPartition } from '../../substrate/bus/bus.port.js';
@@ -175,7 +176,9 @@ export class DecisionFabricConsumer {
   #sort(batch: RecordBatch, engine: DecisionEngine): Sorted {
     const triggers: Sorted['triggers'][number][] = [];
     const invalid: Invalid[] = [];
+    const wanted = (type: string): boolean => engine.isTrigger(type as EventType);
     for (const record of batch.records) {
+      if (isOtherType(record.value, wanted)) continue;
       const read = readEvent(record.value);
       if (!read.ok) {
         invalid.push({ offset: record.offset, reason: read.reason, detail: read.says.slice(0, 500) });

@@ -1,7 +1,7 @@
 import { Injectable, type OnModuleDestroy } from '@nestjs/common';
 import { asTopicName, type EbRef } from '../../rails/eb-ref.js';
 import type { Decision } from '../../rails/events/decision.schema.js';
-import { readEvent } from '../../rails/events/read-event.js';
+import { isOtherType, readEvent } from '../../rails/events/read-event.js';
 import { Bus, type BusReader, type Offset } from '../../substrate/bus/bus.port.js';
 import { Clock } from '../../substrate/clock/clock.port.js';
 import { Telemetry } from '../../substrate/telemetry/telemetry.port.js';
@@ -132,6 +132,7 @@ export class DecisionTail implements OnModuleDestroy {
   }
 
   #see(value: Uint8Array, ebRef: EbRef): void {
+    if (isOtherType(value, (type) => type === 'decision')) return;
     const read = readEvent(value);
     if (!read.ok || read.event.eventType !== 'decision') return;
     // Admission checked it against the published schema.

@@ -6,7 +6,7 @@ import { asTopicName } from '../../rails/eb-ref.js';
 import { payloadHash } from '../../rails/envelope.js';
 import type { Decision } from '../../rails/events/decision.schema.js';
 import type { Posture } from '../../rails/events/posture.schema.js';
-import { type BusEvent, readEvent } from '../../rails/events/read-event.js';
+import { type BusEvent, isOtherType, readEvent } from '../../rails/events/read-event.js';
 import { FeatureState } from '../../rails/features/feature-state.js';
 import { amountsOf, hasItsNumbers } from '../../rails/features/kept.js';
 import { planOf } from '../../rails/features/plan.js';
@@ -93,7 +93,7 @@ export class Reexecution {
     const ofTypes =
       (types: readonly string[]) =>
       (record: BusRecord): boolean =>
-        types.some((type) => typed(record, type)) && ofRun(record);
+        !isOtherType(record.value, (type) => types.includes(type)) && ofRun(record);
     const { artifacts } = this.options.engine;
     const decisions = open(traffic, ofTypes(['decision']));
     const triggers = open(traffic, ofTypes(artifacts.decision.body.trigger_event_types));
@@ -102,7 +102,7 @@ export class Reexecution {
       graph: this.#graph(open, { traffic, control }, ofTypes),
     };
     try {
-      await this.#readPostures(open(control, (record) => typed(record, 'dl.posture')));
+      await this.#readPostures(open(control, ({ value }) => !isOtherType(value, (type) => type === 'dl.posture')));
       const heads = new Map<LogCursor, Open>();
       for (const cursor of decisions) await this.#head(cursor, heads);
       while (heads.size > 0) {
@@ -338,13 +338,4 @@ function sumOf(basis: Basis): number {
 
 function bufferOf(value: Uint8Array): Buffer {
   return Buffer.from(value.buffer, value.byteOffset, value.byteLength);
-}
-
-const TYPE = Buffer.from('"event_type":"');
-
-/** By the text alone, before anything is parsed: records are canonical, so that of the envelope stands before all others. */
-function typed({ value }: BusRecord, type: string): boolean {
-  const text = bufferOf(value);
-  const at = text.indexOf(TYPE);
-  return at >= 0 && text.subarray(at + TYPE.length, at + TYPE.length + type.length + 1).equals(Buffer.from(`${type}"`));
 }

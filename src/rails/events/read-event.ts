@@ -44,6 +44,32 @@ export function readEvent(value: Uint8Array): ReadEvent {
   };
 }
 
+const OPENING = Buffer.from('{"event_id":"');
+const TYPE = Buffer.from('","event_type":"');
+const [QUOTE, BACKSLASH] = [0x22, 0x5c];
+
+/**
+ * The type of a record without parsing it, for a reader that wants few of many. Records are canonical texts, so the first two members of each are
+ * its id and its type; null where the bytes do not begin like that, which says nothing: read it whole.
+ */
+export function peekEventType(value: Uint8Array): string | null {
+  const bytes = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+  if (bytes.length < OPENING.length || bytes.compare(OPENING, 0, OPENING.length, 0, OPENING.length) !== 0) return null;
+  const idEnd = bytes.indexOf(QUOTE, OPENING.length);
+  const from = idEnd + TYPE.length;
+  // An escaped quote is none; canonical texts escape nothing that an id may hold but the two.
+  if (idEnd < 0 || bytes[idEnd - 1] === BACKSLASH || from > bytes.length) return null;
+  if (bytes.compare(TYPE, 0, TYPE.length, idEnd, from) !== 0) return null;
+  const end = bytes.indexOf(QUOTE, from);
+  return end < 0 ? null : bytes.toString('latin1', from, end);
+}
+
+/** Whether a record is surely of another type than those that are wanted, by its first bytes. */
+export function isOtherType(value: Uint8Array, wanted: (type: string) => boolean): boolean {
+  const type = peekEventType(value);
+  return type !== null && !wanted(type);
+}
+
 function parsed(value: Uint8Array): unknown {
   try {
     return JSON.parse(Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('utf8'));

@@ -3,7 +3,7 @@ import { gunzip, gzip } from 'node:zlib';
 import { digestCanonical } from '../../rails/canonical-json.js';
 import { isProbityError, ProbityError } from '../../rails/errors/probity-error.js';
 import { LabelSchema } from '../../rails/events/label.schema.js';
-import { type BusEvent, readEvent } from '../../rails/events/read-event.js';
+import { type BusEvent, isOtherType, readEvent } from '../../rails/events/read-event.js';
 import type { FeatureEvent } from '../../rails/features/event-table.js';
 import { type KeptEvent, type KeptLabel, restoreEvent, restoreLabel } from '../../rails/features/kept.js';
 import type { LabelFact } from '../../rails/features/label-table.js';
@@ -201,7 +201,16 @@ export class Projector<State extends ProjectedState> {
 
   #sort(batch: RecordBatch, records: readonly BusRecord[]): Sorted<State> {
     const sorted: Sorted<State> = { events: new Map(), facts: new Map(), invalid: [], noop: 0 };
+    const { readsLabels } = this.projection;
+    const wanted =
+      batch.topic === TRAFFIC
+        ? (type: string) => this.#types.has(type)
+        : (type: string) => readsLabels && type === 'label';
     for (const record of records) {
+      if (isOtherType(record.value, wanted)) {
+        sorted.noop += 1;
+        continue;
+      }
       const read = readEvent(record.value);
       if (!read.ok) {
         sorted.invalid.push(invalidRecord(batch, record, read.reason, read.says, null));

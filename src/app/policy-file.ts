@@ -129,8 +129,8 @@ function digestFault(file: YamlFile): ConfigFault | undefined {
 
 /** Only for files whose outer shape has been checked. */
 export function artifactOf(file: YamlFile): PolicyArtifact {
-  const { body, ...rev } = file.value as PolicyRev & { readonly body: JsonValue };
-  return { policy_rev: rev, body, file: file.file };
+  const { body, content_digest, policy_id, revision } = file.value as PolicyRev & { readonly body: JsonValue };
+  return { policy_rev: { content_digest, policy_id, revision }, body, file: file.file };
 }
 
 /** The outer shape of a policy file, for whoever is about to seal it. @throws ProbityError of the first fault */

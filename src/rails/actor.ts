@@ -56,7 +56,7 @@ const actors = validatorOf(ActorSchema, 'the actor');
  * @throws ProbityError VALUE_INVALID for a name that is empty, too long or not printable ASCII without blanks
  */
 export function systemActor(unit: string, authMode: AuthMode = 'NONE'): Actor {
-  return actors.demand({ actor_id: `SYSTEM::${unit}`, source_type: 'SYSTEM', auth_mode: authMode });
+  return actors.demand({ actor_id: `SYSTEM::${unit}`, auth_mode: authMode, source_type: 'SYSTEM' });
 }
 
 /** @throws ProbityError VALUE_INVALID for an id that is empty, too long or not printable ASCII without spaces */

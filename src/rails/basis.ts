@@ -149,7 +149,7 @@ export function basisDigest(basis: Basis): Digest {
 
 /** The basis with its digest, to be stored and cited. */
 export function basisRecord(basis: Basis): BasisRecord {
-  return { topics: basis.topics, basis_digest: basisDigest(basis) };
+  return { basis_digest: basisDigest(basis), topics: basis.topics };
 }
 
 /** @throws ProbityError VALUE_INVALID for another shape, and when the digest is not the one of the offsets */
@@ -209,7 +209,8 @@ function partitionsOf(basis: Basis, topic: string): { readonly [partition: strin
 
 /** The one form: zeros left out. */
 function basisOf(topics: BasisOffsets): Basis {
-  const kept = Object.entries(topics).map(([topic, offsets]): [string, BasisOffsets[string]] => [
+  const byName = Object.entries(topics).sort(([a], [b]) => (a < b ? -1 : 1));
+  const kept = byName.map(([topic, offsets]): [string, BasisOffsets[string]] => [
     topic,
     Object.freeze(Object.fromEntries(Object.entries(offsets).filter(([, offset]) => offset > 0))),
   ]);

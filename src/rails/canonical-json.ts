@@ -17,8 +17,6 @@ export interface JsonObject {
  */
 const DEPTH_MAX = 128;
 
-const LONE_SURROGATE = /\p{Surrogate}/u;
-
 /**
  * The canonical text of a value.
  *
@@ -26,11 +24,14 @@ const LONE_SURROGATE = /\p{Surrogate}/u;
  * (undefined, symbols, dates, typed arrays, sparse arrays …). Two values that differ would then share one digest, so all of
  * that is refused before it gets there. Numbers: -0 and 0 are the same JSON number and share the text `0`.
  *
+ * RFC 8785 writes texts and numbers as ECMAScript does, so of a value whose members stand in order already the engine's own `JSON.stringify` is the
+ * canonical text, at a fraction of the time; the library sorts the others.
+ *
  * @throws ProbityError CANONICAL_FORM_INVALID that names the place (`$.items[3].name`), never the value
  */
 export function canonicalJson(value: unknown): CanonicalJson {
-  demandJson(value, []);
-  return canonicalize(value) as CanonicalJson;
+  const inOrder = demandJson(value, []);
+  return (inOrder ? JSON.stringify(value) : canonicalize(value)) as CanonicalJson;
 }
 
 /** sha-256 over the UTF-8 bytes of the canonical text. */
@@ -58,24 +59,23 @@ function parseJson(text: string): unknown {
 /** Where the walk stands. One array for the whole walk: texts of places are made only for the one that is refused. */
 type Path = (string | number)[];
 
-function demandJson(value: unknown, path: Path): void {
+/** @returns whether all members stand in canonical order already, as in everything that was parsed from a canonical text */
+function demandJson(value: unknown, path: Path): boolean {
   switch (typeof value) {
     case 'boolean':
-      return;
+      return true;
     case 'string':
-      if (LONE_SURROGATE.test(value)) throw refused(path, 'the text has half of a surrogate pair');
-      return;
+      if (!value.isWellFormed()) throw refused(path, 'the text has half of a surrogate pair');
+      return true;
     case 'number':
       if (!Number.isFinite(value)) throw refused(path, 'the number is not finite');
-      return;
+      return true;
     case 'object':
-      if (value === null) return;
+      if (value === null) return true;
       if (path.length === DEPTH_MAX) throw refused([], `the value is cyclic or nested deeper than ${DEPTH_MAX} levels`);
       if (typeof Reflect.get(value, 'toJSON') === 'function')
         throw refused(path, 'the object replaces itself by toJSON');
-      if (Array.isArray(value)) demandArray(value, path);
-      else demandObject(value, path);
-      return;
+      return Array.isArray(value) ? demandArray(value, path) : demandObject(value, path);
     case 'undefined':
     case 'bigint':
     case 'symbol':
@@ -84,31 +84,40 @@ function demandJson(value: unknown, path: Path): void {
   }
 }
 
-function demandArray(value: readonly unknown[], path: Path): void {
+function demandArray(value: readonly unknown[], path: Path): boolean {
   // The own keys are the indices and `length`: one more or less means members beside the elements, or holes.
   if (Reflect.ownKeys(value).length !== value.length + 1) throw refused(path, 'the array has holes or extra members');
-  for (let index = 0; index < value.length; index += 1) demandMember(value, index, path);
+  let inOrder = true;
+  for (let index = 0; index < value.length; index += 1) inOrder = demandMember(value, index, path) && inOrder;
+  return inOrder;
 }
 
-function demandObject(value: object, path: Path): void {
+function demandObject(value: object, path: Path): boolean {
   // A prototype that has none itself is the Object.prototype of some realm: objects of another realm are plain, too.
   const prototype: unknown = Object.getPrototypeOf(value);
   if (prototype !== null && Object.getPrototypeOf(prototype) !== null) throw refused(path, 'the object is not plain');
+  let inOrder = true;
+  let last = '';
   for (const key of Reflect.ownKeys(value)) {
     if (typeof key === 'symbol') throw refused(path, 'the object has a symbol as a key');
-    if (LONE_SURROGATE.test(key)) throw refused(path, 'a key has half of a surrogate pair');
-    demandMember(value, key, path);
+    if (!key.isWellFormed()) throw refused(path, 'a key has half of a surrogate pair');
+    // Texts compare by UTF-16 code units, which is the order of RFC 8785.
+    inOrder = key >= last && inOrder;
+    last = key;
+    inOrder = demandMember(value, key, path) && inOrder;
   }
+  return inOrder;
 }
 
-function demandMember(holder: object, key: string | number, path: Path): void {
+function demandMember(holder: object, key: string | number, path: Path): boolean {
   path.push(key);
   const member = Object.getOwnPropertyDescriptor(holder, key);
   // A hidden member would be left out, a hole would become null.
   if (member?.enumerable !== true) throw refused(path, 'the member is hidden or missing');
   // A getter has no value here and is refused as undefined: it might answer differently when the writer asks again.
-  demandJson(member.value, path);
+  const inOrder = demandJson(member.value, path);
   path.pop();
+  return inOrder;
 }
 
 function refused(path: Path, why: string): ProbityError {

@@ -47,12 +47,18 @@ export function defineRecipe<Fields extends object & { recipe?: never }, IdName 
     throw new ProbityError('VALUE_INVALID', `recipe ${name} needs fields, and none of them may be called "recipe"`);
   }
   const recipe = `${name}.v${version}`;
+  // In canonical order, which spares the writer the sorting.
+  const order = [...names, 'recipe'].sort();
 
   return {
     name: recipe,
     derive(values) {
       demandExactly(names, values, recipe);
-      return digestCanonical({ ...values, recipe }) as string as Brand<string, IdName>;
+      const all: Readonly<Record<string, unknown>> = { ...values, recipe };
+      return digestCanonical(Object.fromEntries(order.map((each) => [each, all[each]]))) as string as Brand<
+        string,
+        IdName
+      >;
     },
   };
 }

@@ -127,7 +127,8 @@ export function pinsIn(fields: Readonly<Partial<Record<PinName, unknown>>>): Pin
   if (present.length < PIN_NAMES.length) {
     return { ok: false, reason: 'PINS_MISSING', names: PIN_NAMES.filter((name) => !present.includes(name)) };
   }
-  const verdict = runPins.check(Object.fromEntries(PIN_NAMES.map((name) => [name, fields[name]])));
+  const { manifest_fingerprint, parameter_hash, run_id, scenario_id, seed } = fields;
+  const verdict = runPins.check({ manifest_fingerprint, parameter_hash, run_id, scenario_id, seed });
   if (verdict.ok) return { ok: true, pins: verdict.value };
   return { ok: false, reason: 'PINS_INVALID', names: PIN_NAMES.filter((name) => verdict.fault.at === `/${name}`) };
 }

@@ -57,7 +57,7 @@ export function policyDigest({ policy_id, revision, body }: PolicyContent): Dige
  */
 export function sealPolicy<Body extends JsonValue>(policyId: string, revision: number, body: Body): SealedPolicy<Body> {
   const identity = identities.demand({ policy_id: policyId, revision });
-  return { policy_rev: { ...identity, content_digest: policyDigest({ ...identity, body }) }, body };
+  return { policy_rev: { content_digest: policyDigest({ ...identity, body }), ...identity }, body };
 }
 
 export type PolicyVerdict =

@@ -66,7 +66,7 @@ export class ActionsLayerConsumer {
       }
       const intent = checked.value;
       const taken = { pins, eventId, tsUtc: envelope.ts_utc, intent, offset };
-      const semanticKey = digestCanonical({ pins, idempotency_key: intent.idempotency_key });
+      const semanticKey = digestCanonical({ idempotency_key: intent.idempotency_key, pins });
       judged.push({
         ...taken,
         semanticKey,

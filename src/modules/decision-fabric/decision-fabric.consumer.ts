@@ -209,7 +209,7 @@ export class DecisionFabricConsumer {
           tsUtc: envelope.ts_utc,
           partition: batch.partition,
           offset: record.offset,
-          ebRef: { topic: batch.topic, partition: batch.partition, offset: record.offset },
+          ebRef: { offset: record.offset, partition: batch.partition, topic: batch.topic },
           payloadHash: payloadHash(envelope),
           entityKey: entityKeyOf(record),
           payload,

@@ -13,7 +13,7 @@ import { planOf } from '../../rails/features/plan.js';
 import { snapshotOf } from '../../rails/features/snapshot.js';
 import { graphContextOf } from '../../rails/graph/context.js';
 import { GraphState } from '../../rails/graph/graph-state.js';
-import { isNoWorld, type RunPins } from '../../rails/pins.js';
+import { differingPins, isNoWorld, type RunPins } from '../../rails/pins.js';
 import type { Bus, BusRecord, PartitionMarks } from '../../substrate/bus/bus.port.js';
 import { LogCursor } from '../../substrate/bus/log-cursor.js';
 import { ReplayedState } from './replayed-state.js';
@@ -207,7 +207,7 @@ export class Reexecution {
     if (!read.ok || read.event.eventId !== source.event_id)
       return 'another event stands at the place of the source event';
     const { event } = read;
-    if (isNoWorld(pins) || isNoWorld(event.pins) || canonicalJson(pins) !== canonicalJson(event.pins))
+    if (isNoWorld(pins) || isNoWorld(event.pins) || differingPins(pins, event.pins).length > 0)
       return 'decision and source event differ in their pins';
     return {
       pins: event.pins,
@@ -303,7 +303,7 @@ export class Reexecution {
 }
 
 function saidBy({ mode, mask, policy_rev }: Pick<Posture, 'mode' | 'mask' | 'policy_rev'>): string {
-  return canonicalJson({ mode, mask, policy_rev });
+  return canonicalJson({ mask, mode, policy_rev });
 }
 
 /** Which cited revision is not the one at hand; null when all are. */

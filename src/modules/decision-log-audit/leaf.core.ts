@@ -70,7 +70,7 @@ export function leafOf(record: LoggedRecord): Leaf {
     ...(entityKey === null ? {} : { entity_key: entityKey }),
     record_digest: digestBytes(value),
   };
-  let text = canonicalJson({ kind: content.kind, ...facts, ...content.says });
+  let text = canonicalJson(inOrder({ kind: content.kind, ...facts, ...content.says }));
   let { kind, reasons = [] } = content;
   if (Buffer.byteLength(text) > LEAF_BYTES_MAX - 1_024) {
     ({ kind, reasons = [] } = quarantine('RECORD_TOO_LARGE', {}));
@@ -90,6 +90,11 @@ export function leafOf(record: LoggedRecord): Leaf {
     partition,
     offset,
   };
+}
+
+/** Some twenty names, of which the library would sort all levels: what lies below was parsed from canonical text, or is written in order here. */
+function inOrder(record: JsonObject): JsonObject {
+  return Object.fromEntries(Object.entries(record).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 function factsOf(event: BusEvent | null): JsonObject {
@@ -128,11 +133,19 @@ function contentOf({ eventType, payload }: BusEvent): Content {
       if (!checked.ok) return incomplete([checked.fault.at]);
       const { decision_id, idempotency_key, action_domain, action_type, action_key, origin, actor, policy_rev } =
         checked.value;
-      const intent = { decision_id, idempotency_key, action_domain, action_type, action_key, origin };
+      const intent = {
+        action_domain,
+        action_key,
+        action_type,
+        actor: plain(actor),
+        decision_id,
+        idempotency_key,
+        origin,
+      };
       return {
         kind: 'intent',
         decisionId: decision_id,
-        says: { intent: { ...intent, actor: plain(actor), policy_rev } },
+        says: { intent: { ...intent, policy_rev } },
       };
     }
     case 'action_outcome': {
@@ -148,11 +161,11 @@ function contentOf({ eventType, payload }: BusEvent): Content {
         attempt_no,
         policy_rev,
       } = checked.value;
-      const outcome = { outcome_id, idempotency_key, intent_event_id, decision_id, status, attempt_no };
+      const ids = { attempt_no, decision_id, idempotency_key, intent_event_id, outcome_id };
       return {
         kind: 'outcome',
         decisionId: decision_id,
-        says: { outcome: { ...outcome, reason_codes: [...reason_codes], policy_rev } },
+        says: { outcome: { ...ids, policy_rev, reason_codes: [...reason_codes], status } },
       };
     }
     default:
@@ -165,25 +178,25 @@ function provenanceOf(decision: Decision): JsonObject {
   const { decision_id, scope, outcome, reason_codes, source_event, posture, bundle, features, graph, model } = decision;
   const { groups: _groups, ...featureRefs } = features;
   return plain({
-    decision_id,
-    scope,
-    outcome,
-    reason_codes,
-    source_event,
-    posture,
-    bundle,
-    features: featureRefs,
-    graph,
-    score_e6: model.score_e6 ?? null,
-    model_skipped: model.skipped ?? null,
-    rules: decision.rules.policy_rev,
-    policy_rev: decision.policy_rev,
-    actions: decision.actions.map(({ action_domain, action_type, action_key, idempotency_key }) => ({
+    actions: decision.actions.map(({ action_domain, action_key, action_type, idempotency_key }) => ({
       action_domain,
-      action_type,
       action_key,
+      action_type,
       idempotency_key,
     })),
+    bundle,
+    decision_id,
+    features: featureRefs,
+    graph,
+    model_skipped: model.skipped ?? null,
+    outcome,
+    policy_rev: decision.policy_rev,
+    posture,
+    reason_codes,
+    rules: decision.rules.policy_rev,
+    scope,
+    score_e6: model.score_e6 ?? null,
+    source_event,
   });
 }
 

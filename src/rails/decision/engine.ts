@@ -116,34 +116,30 @@ export class DecisionEngine {
         ? (model.contributions ?? []).flatMap(({ reason_code: code }) => (code === undefined ? [] : [code]))
         : []),
     ]);
+    // In canonical order, here and in `records.ts`, which spares the writer the sorting.
     return {
-      decision_id: decisionIdRecipe.derive({ pins: trigger.pins, event_id: trigger.eventId, scope: policy.body.scope }),
-      scope: policy.body.scope,
-      entity_key: trigger.entityKey,
-      outcome: verdict.outcome,
-      reason_codes: [...reasons].slice(0, REASONS_MAX),
-      source_event: {
-        event_id: trigger.eventId,
-        event_type: trigger.eventType,
-        ts_utc: trigger.tsUtc,
-        payload_hash: trigger.payloadHash,
-        eb_ref: trigger.ebRef,
-      },
-      posture: postureOf(plan),
+      actions: actions.planned,
       bundle: this.#bundleOf(),
+      decision_id: decisionIdRecipe.derive({ event_id: trigger.eventId, pins: trigger.pins, scope: policy.body.scope }),
+      entity_key: trigger.entityKey,
       features: featuresOf(plan, features, definitions.policy_rev),
       graph: graphOf(graph),
       model: {
+        ...(model.contributions === null ? {} : { contributions: model.contributions }),
         ...(model.score === null ? {} : { score_e6: model.score.scoreE6 }),
         ...(model.skipped === null ? {} : { skipped: model.skipped }),
-        ...(model.contributions === null ? {} : { contributions: model.contributions }),
       },
+      outcome: verdict.outcome,
+      policy_rev: policy.policy_rev,
+      posture: postureOf(plan),
+      reason_codes: [...reasons].slice(0, REASONS_MAX),
       rules: {
-        policy_rev: rules.policy_rev,
+        faults: found.faults.slice(0, 64).map(({ rule, fault }) => ({ fault, rule_id: rule.id })),
         hits: found.hits.slice(0, 64).map(hitOf),
-        faults: found.faults.slice(0, 64).map(({ rule, fault }) => ({ rule_id: rule.id, fault })),
+        policy_rev: rules.policy_rev,
         shadow_hits: found.shadowHits.slice(0, 64).map(hitOf),
       },
+      scope: policy.body.scope,
       shadow_bundles: this.#shadow.map((candidate) => {
         const { score, skipped } = this.#modelOf(candidate, facts, plan, features);
         return {
@@ -152,8 +148,13 @@ export class DecisionEngine {
           ...(skipped === null ? {} : { skipped }),
         };
       }),
-      policy_rev: policy.policy_rev,
-      actions: actions.planned,
+      source_event: {
+        eb_ref: trigger.ebRef,
+        event_id: trigger.eventId,
+        event_type: trigger.eventType,
+        payload_hash: trigger.payloadHash,
+        ts_utc: trigger.tsUtc,
+      },
     };
   }
 
@@ -230,15 +231,15 @@ export class DecisionEngine {
         const action_key = 'primary';
         return {
           action_domain,
-          action_type,
           action_key,
+          action_type,
           idempotency_key: idempotencyKeyRecipe.derive({
-            pins: trigger.pins,
-            event_id: trigger.eventId,
             action_domain,
             action_key,
+            event_id: trigger.eventId,
+            pins: trigger.pins,
           }),
-          target: { type: trigger.eventType.replaceAll('.', '_'), id: targetOf(trigger) },
+          target: { id: targetOf(trigger), type: trigger.eventType.replaceAll('.', '_') },
         };
       })
       // One order whatever the policy's is, so that the same wishes make the same bytes.
@@ -255,8 +256,9 @@ export class DecisionEngine {
   }
 
   #bundleOf(): Decision['bundle'] {
-    if (this.#active === null) return { status: 'ABSENT', reason: 'NO_ACTIVE' };
-    return { status: 'ACTIVE', ...this.#active.ref, policy_rev: this.artifacts.bundles.policy_rev };
+    if (this.#active === null) return { reason: 'NO_ACTIVE', status: 'ABSENT' };
+    const { bundle_id, bundle_version, digest } = this.#active.ref;
+    return { bundle_id, bundle_version, digest, policy_rev: this.artifacts.bundles.policy_rev, status: 'ACTIVE' };
   }
 
   #modelOf(candidate: Candidate | null, facts: Facts, plan: DecisionPlan, features: FeaturesUse) {

@@ -28,16 +28,20 @@ export function decisionEnvelope(decision: Decision, pins: RunPins, trace?: Trac
 export function intentsOf(decision: Decision): readonly ActionIntent[] {
   const { decision_id, scope, entity_key, outcome, reason_codes, policy_rev, actions } = decision;
   const actor = systemActor('df');
-  return actions.map((action) => ({
-    ...action,
-    decision_id,
-    scope,
-    entity_key,
-    origin: 'DF',
+  return actions.map(({ action_domain, action_key, action_type, idempotency_key, target }) => ({
+    action_domain,
+    action_key,
+    action_type,
     actor,
+    decision_id,
+    entity_key,
+    idempotency_key,
+    origin: 'DF',
     outcome,
-    reason_codes,
     policy_rev,
+    reason_codes,
+    scope,
+    target,
   }));
 }
 
@@ -61,16 +65,22 @@ function envelope(
   pins: RunPins,
   trace: TraceIds | undefined,
 ): OutgoingEvent {
+  const { manifest_fingerprint, parameter_hash, run_id, scenario_id, seed } = pins;
+  // In canonical order, which spares the writer the sorting.
   const text = canonicalJson({
-    ...pins,
-    ...trace,
     event_id: eventId,
     event_type: eventType,
-    schema_version: 'v1',
-    producer: DECISION_PRODUCER,
+    manifest_fingerprint,
+    parameter_hash,
     parent_event_id: parent,
-    ts_utc: tsUtc,
     payload,
+    producer: DECISION_PRODUCER,
+    run_id,
+    scenario_id,
+    schema_version: 'v1',
+    seed,
+    ...(trace === undefined ? {} : { span_id: trace.span_id, trace_id: trace.trace_id }),
+    ts_utc: tsUtc,
   });
   return { eventId, text };
 }

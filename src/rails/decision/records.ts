@@ -4,12 +4,15 @@ import type { Score } from '../model/score.js';
 import type { DecisionPlan, FeaturesUse, GraphUse } from './inputs.js';
 import type { CompiledRule } from './rules.js';
 
-/** How what was used, and what was not, stands in a decision: absent with a reason, never made up. */
+/**
+ * How what was used, and what was not, stands in a decision: absent with a reason, never made up. Members stand in canonical order, which spares the
+ * writer the sorting.
+ */
 
 const CONTRIBUTIONS_MAX = 8;
 
 export function hitOf({ id, list, reasonCode, outcome }: CompiledRule) {
-  return { rule_id: id, list, reason_code: reasonCode, ...(outcome === null ? {} : { outcome }) };
+  return { list, ...(outcome === null ? {} : { outcome }), reason_code: reasonCode, rule_id: id };
 }
 
 export function contributionsOf(bundle: Bundle, values: readonly (number | null)[], { contributions }: Score) {
@@ -23,26 +26,36 @@ export function contributionsOf(bundle: Bundle, values: readonly (number | null)
       const input = inputs[at];
       const value = values[at] ?? null;
       return {
-        feature: `${input?.source ?? ''}.${input?.name ?? ''}`,
-        value: value === null ? null : String(value),
         contribution_e6: e6,
+        feature: `${input?.source ?? ''}.${input?.name ?? ''}`,
         // A reason says why it looks like fraud: what lowered the score is none.
         ...(input?.reason_code === undefined || e6 <= 0 ? {} : { reason_code: input.reason_code }),
+        value: value === null ? null : String(value),
       };
     });
 }
 
-export function postureOf({ posture, mask }: DecisionPlan): Decision['posture'] {
-  if (posture.status === 'UNAVAILABLE') return { status: 'UNAVAILABLE', mode: 'FAIL_CLOSED', mask };
+export function postureOf({ posture, mask: whole }: DecisionPlan): Decision['posture'] {
+  const { action_posture, allow_fallback_heuristics, allow_ieg, allow_model_primary, allow_model_stage2 } = whole;
+  const { allowed_feature_groups } = whole;
+  const mask = {
+    action_posture,
+    allow_fallback_heuristics,
+    allow_ieg,
+    allow_model_primary,
+    allow_model_stage2,
+    allowed_feature_groups,
+  };
+  if (posture.status === 'UNAVAILABLE') return { mask, mode: 'FAIL_CLOSED', status: 'UNAVAILABLE' };
   const { mode, scope_key, posture_seq, policy_rev, decided_at_utc } = posture.posture;
   return {
-    status: posture.status,
-    mode: posture.status === 'USED' ? mode : 'FAIL_CLOSED',
-    mask,
-    scope_key,
-    posture_seq,
-    ...(policy_rev === null ? {} : { policy_rev }),
     decided_at_utc,
+    mask,
+    mode: posture.status === 'USED' ? mode : 'FAIL_CLOSED',
+    ...(policy_rev === null ? {} : { policy_rev }),
+    posture_seq,
+    scope_key,
+    status: posture.status,
   };
 }
 
@@ -54,24 +67,24 @@ export function featuresOf(
   const forbidden = plan.forbiddenGroups.length === 0 ? {} : { forbidden_groups: [...plan.forbiddenGroups] };
   if (features.status !== 'USED')
     return {
-      status: features.status,
-      ...(features.reason === undefined ? {} : { reason: features.reason }),
       ...forbidden,
+      ...(features.reason === undefined ? {} : { reason: features.reason }),
+      status: features.status,
     };
   const { snapshot } = features;
   return {
-    status: 'USED',
-    feature_snapshot_hash: snapshot.feature_snapshot_hash as string as never,
     definitions,
-    groups: snapshot.groups.map(({ name, version, status }) => ({ name, version, status: status })),
+    feature_snapshot_hash: snapshot.feature_snapshot_hash as string as never,
     ...forbidden,
+    groups: snapshot.groups.map(({ name, version, status }) => ({ name, status, version })),
     input_basis: snapshot.input_basis,
+    status: 'USED',
   };
 }
 
 export function graphOf(graph: GraphUse): Decision['graph'] {
   if (graph.status !== 'USED')
-    return { status: graph.status, ...(graph.reason === undefined ? {} : { reason: graph.reason }) };
+    return { ...(graph.reason === undefined ? {} : { reason: graph.reason }), status: graph.status };
   const { graph_context_hash, integrity, graph_version, policy_rev } = graph.context;
-  return { status: 'USED', graph_context_hash, policy_rev, integrity, graph_version };
+  return { graph_context_hash, graph_version, integrity, policy_rev, status: 'USED' };
 }

@@ -24,6 +24,8 @@ export interface GroupPlan {
   readonly stream: number | null;
   readonly resolutionMicros: number;
   readonly features: readonly FeaturePlan[];
+  /** Their places by name: the order in which their values are written. */
+  readonly inNameOrder: readonly number[];
 }
 
 export interface FeaturePlan {
@@ -113,7 +115,9 @@ export function planOf(definitions: FeatureDefinitions): FeatureSetPlan {
     }
     const stream = definition.key === undefined ? null : streamOf(streams, definition, definition.key);
     const resolutionMicros = durationMicros(definition.resolution ?? DEFAULT_RESOLUTION);
-    return { definition, stream, resolutionMicros, features };
+    const names = definition.features.map(({ name }) => name);
+    const inNameOrder = [...names].sort().map((name) => names.indexOf(name));
+    return { definition, stream, resolutionMicros, features, inNameOrder };
   });
   const features = groups.flatMap(({ features: own, resolutionMicros }) =>
     // The resolution once more: cutting a time to its multiple moves the window back by less than that.

@@ -67,15 +67,18 @@ export interface SnapshotParts {
   readonly inputBasis: BasisRecord;
 }
 
-/** The one form of a snapshot. Everything in it is hashed; when and for whom it was served is not in it. */
+/**
+ * The one form of a snapshot. Everything in it is hashed; when and for whom it was served is not in it. Its members stand in canonical order, here and
+ * below, which spares the writer the sorting.
+ */
 export function snapshotOf({ pins, trigger, definitions, groups, inputBasis }: SnapshotParts): FeatureSnapshot {
   const snapshot = {
-    pins,
-    trigger: { event_id: trigger.eventId, event_type: trigger.eventType },
     as_of_utc: fromEpochMicros(trigger.ts),
     definitions,
     groups: groups.map((group) => groupRecord(group, trigger)),
     input_basis: inputBasis,
+    pins,
+    trigger: { event_id: trigger.eventId, event_type: trigger.eventType },
   };
   return { ...snapshot, feature_snapshot_hash: hashOf(snapshot) } as FeatureSnapshot;
 }
@@ -85,22 +88,28 @@ export function snapshotIsWhole({ feature_snapshot_hash, ...snapshot }: FeatureS
   return hashOf(snapshot) === feature_snapshot_hash;
 }
 
-function hashOf(snapshot: object): FeatureSnapshotHash {
-  return digestCanonical({ recipe: 'ofp.snapshot.v1', ...snapshot }) as string as FeatureSnapshotHash;
+function hashOf(snapshot: Readonly<Record<keyof typeof snapshotMembers, unknown>>): FeatureSnapshotHash {
+  const { as_of_utc, definitions, groups, input_basis, pins, trigger } = snapshot;
+  const hashed = { as_of_utc, definitions, groups, input_basis, pins, recipe: 'ofp.snapshot.v1', trigger };
+  return digestCanonical(hashed) as string as FeatureSnapshotHash;
 }
 
 function groupRecord({ group, status, newest, values }: GroupValues, trigger: FeatureEvent): object {
   const { name, version } = group.definition;
   return {
-    name,
-    version,
-    status,
     age_s: newest === null ? null : Math.floor((trigger.ts - newest) / 1e6),
     missing: values.filter((one) => one === null).length,
-    values: Object.fromEntries(
-      values.map((one, index) => [group.features[index]?.definition.name ?? '', textOf(one)] as const),
-    ),
+    name,
+    status,
+    // Groups that could not be asked have no values at all.
+    values:
+      values.length === 0 ? {} : Object.fromEntries(group.inNameOrder.map((index) => namedValue(group, values, index))),
+    version,
   };
+}
+
+function namedValue({ features }: GroupValues['group'], values: GroupValues['values'], at: number) {
+  return [features[at]?.definition.name ?? '', textOf(values[at] ?? null)] as const;
 }
 
 /** Decimal text, since JSON readers round whole numbers beyond 2^53. */

@@ -23,13 +23,11 @@ export function graphContextOf({
   policyRev,
   graphVersion,
 }: ContextParts): GraphContext {
-  const context = {
-    pins,
-    trigger: { event_id: eventId },
-    values,
-    integrity,
-    policy_rev: policyRev,
-    graph_version: graphVersion,
-  };
-  return { ...context, graph_context_hash: digestCanonical({ recipe: 'ieg.context.v1', ...context }) };
+  // In canonical order, which spares the writer the sorting.
+  const [before, after] = [
+    { graph_version: graphVersion, integrity, pins, policy_rev: policyRev },
+    { trigger: { event_id: eventId }, values },
+  ];
+  const graph_context_hash = digestCanonical({ ...before, recipe: 'ieg.context.v1', ...after });
+  return { ...before, ...after, graph_context_hash };
 }

@@ -151,17 +151,17 @@ export class GraphState {
         cut,
       );
     return {
-      component_size: visited.size + unknown,
-      component_is_bounded: bounded,
-      component_payers: payers,
+      address_payers: shared('address'),
+      beneficiary_payers: shared('beneficiary'),
       component_events: events.size,
       component_fraud_events: frauds,
       component_fraud_share_e4: share,
+      component_is_bounded: bounded,
+      component_payers: payers,
+      component_size: visited.size + unknown,
+      contact_payers: shared('contact'),
       device_payers: shared('device'),
       ip_payers: shared('ip'),
-      address_payers: shared('address'),
-      contact_payers: shared('contact'),
-      beneficiary_payers: shared('beneficiary'),
     };
   }
 

@@ -31,9 +31,20 @@ interface FetchedRow {
   readonly next_offset: number;
   readonly record_offset: number | null;
   readonly appended_at_ms: number;
+  /** One character for each byte, or null where a byte is zero: then the bytes stand in `key` or `value`. */
+  readonly key_text: string | null;
+  readonly value_text: string | null;
+  readonly headers: string | null;
   readonly key: Buffer | null;
-  readonly headers: Buffer | null;
-  readonly value: Buffer;
+  readonly value: Buffer | null;
+}
+
+/**
+ * A column of bytes as text, one character for each byte. The driver reads bytes as hexadecimal text and makes three copies of them; this is half as
+ * long and one copy. Bytes with a zero in them have no such text, and come as they are.
+ */
+function latin1(column: string): string {
+  return `case when position('\\x00'::bytea in ${column}) = 0 then convert_from(${column}, 'LATIN1') end`;
 }
 
 /**
@@ -52,7 +63,10 @@ export const FETCH = {
     ), shared as (
       select *, greatest(0, least(there, $5::int8 - (sum(there) over (order by number) - there))) as take from wanted
     )
-    select s.number, s.low_water, s.next_offset, r.record_offset, r.appended_at_ms, r.key, r.headers, r.value
+    select s.number, s.low_water, s.next_offset, r.record_offset, r.appended_at_ms,
+      ${latin1('r.key')} as key_text, ${latin1('r.value')} as value_text, convert_from(r.headers, 'LATIN1') as headers,
+      case when position('\\x00'::bytea in r.key) > 0 then r.key end as key,
+      case when position('\\x00'::bytea in r.value) > 0 then r.value end as value
     from shared as s left join lateral (
       select * from (
         select f.*, sum(octet_length(f.value)) over (order by f.record_offset) - octet_length(f.value) as bytes_before
@@ -172,13 +186,22 @@ function assertRising(position: Position, records: readonly BusRecord[]): void {
   }
 }
 
+function keyOf({ key_text, key }: FetchedRow): string | null {
+  return (key_text === null ? key : Buffer.from(key_text, 'latin1'))?.toString('utf8') ?? null;
+}
+
+const NO_BYTES = Buffer.alloc(0);
+
 function recordOf(row: FetchedRow, offset: number): BusRecord {
   return {
     offset: asOffset(offset),
     appendedAtMs: row.appended_at_ms,
-    key: row.key === null ? null : row.key.toString('utf8'),
+    key: keyOf(row),
     // What `encodeHeaders` wrote: an object of strings.
-    headers: row.headers === null ? {} : (JSON.parse(row.headers.toString('utf8')) as Record<string, string>),
-    value: row.value,
+    headers:
+      row.headers === null
+        ? {}
+        : (JSON.parse(Buffer.from(row.headers, 'latin1').toString('utf8')) as Record<string, string>),
+    value: row.value_text === null ? (row.value ?? NO_BYTES) : Buffer.from(row.value_text, 'latin1'),
   };
 }

@@ -5,7 +5,7 @@ import { readEvent } from '../../rails/events/read-event.js';
 import { validatorOf } from '../../rails/validator.js';
 import { Bus } from '../../substrate/bus/bus.port.js';
 import { DecisionFabricStore } from './decision-fabric.store.js';
-import { LogCursor } from '../../substrate/bus/log-cursor.js';
+import { LogTap } from '../../substrate/bus/log-tap.js';
 
 const CONTROL = asTopicName('fp.bus.control.v1');
 const labels = validatorOf(LabelSchema, 'the label');
@@ -50,7 +50,8 @@ export class QualityService {
     const mark = Buffer.from(`"run_id":"${runId}"`);
     const last = new Map<string, Label>();
     for (const marks of await this.bus.marks(CONTROL)) {
-      const cursor = new LogCursor(this.bus, marks, ({ value }) =>
+      const tap = new LogTap(this.bus, marks);
+      const cursor = tap.cursor(({ value }) =>
         Buffer.from(value.buffer, value.byteOffset, value.byteLength).includes(mark),
       );
       try {
@@ -64,7 +65,7 @@ export class QualityService {
             last.set(checked.value.target_event_id, checked.value);
         }
       } finally {
-        await cursor.close();
+        await tap.close();
       }
     }
     return [...last].flatMap(([target, { label_value }]) => (label_value === 'FRAUD_CONFIRMED' ? [target] : []));

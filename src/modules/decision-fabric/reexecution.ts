@@ -6,7 +6,7 @@ import { asTopicName } from '../../rails/eb-ref.js';
 import { payloadHash } from '../../rails/envelope.js';
 import type { Decision } from '../../rails/events/decision.schema.js';
 import type { Posture } from '../../rails/events/posture.schema.js';
-import { type BusEvent, isOtherType, readEvent } from '../../rails/events/read-event.js';
+import { type BusEvent, isOtherType, type ReadEvent, readEvent } from '../../rails/events/read-event.js';
 import { FeatureState } from '../../rails/features/feature-state.js';
 import { amountsOf, hasItsNumbers } from '../../rails/features/kept.js';
 import { planOf } from '../../rails/features/plan.js';
@@ -15,7 +15,7 @@ import { graphContextOf } from '../../rails/graph/context.js';
 import { GraphState } from '../../rails/graph/graph-state.js';
 import { differingPins, isNoWorld, type RunPins } from '../../rails/pins.js';
 import type { Bus, BusRecord, PartitionMarks } from '../../substrate/bus/bus.port.js';
-import { LogCursor } from '../../substrate/bus/log-cursor.js';
+import { type LogCursor, LogTap } from '../../substrate/bus/log-tap.js';
 import { ReplayedState } from './replayed-state.js';
 
 const TRAFFIC = asTopicName('fp.bus.traffic.v1');
@@ -54,12 +54,11 @@ interface Open {
 }
 
 type Wanted = (record: BusRecord) => boolean;
-type OpenCursors = (marks: readonly PartitionMarks[], wanted: Wanted) => LogCursor[];
 type OfTypes = (types: readonly string[]) => Wanted;
 
-interface Marks {
-  readonly traffic: readonly PartitionMarks[];
-  readonly control: readonly PartitionMarks[];
+interface Taps {
+  readonly traffic: readonly LogTap[];
+  readonly control: readonly LogTap[];
 }
 
 interface States {
@@ -75,7 +74,9 @@ interface States {
  * plane that restarted goes another way through the partitions) the state has seen more than the basis says, and is cut to it.
  */
 export class Reexecution {
-  readonly #cursors: LogCursor[] = [];
+  readonly #taps: LogTap[] = [];
+  /** A payment is read by three: for the trigger, the features and the graph. */
+  readonly #read = new WeakMap<BusRecord, ReadEvent>();
   readonly #postures = new Map<string, string>();
 
   constructor(private readonly options: ReexecutionOptions) {}
@@ -85,29 +86,31 @@ export class Reexecution {
     const mark = Buffer.from(`"run_id":"${runId}"`);
     const ofRun = ({ value }: BusRecord): boolean => bufferOf(value).includes(mark);
     const [traffic, control] = [await bus.marks(TRAFFIC), await bus.marks(CONTROL)];
-    const open: OpenCursors = (marks, wanted) => {
-      const cursors = marks.map((each) => new LogCursor(bus, each, wanted));
-      this.#cursors.push(...cursors);
-      return cursors;
+    const open = (marks: readonly PartitionMarks[]): readonly LogTap[] => {
+      const taps = marks.map((each) => new LogTap(bus, each));
+      this.#taps.push(...taps);
+      return taps;
     };
+    const taps = { traffic: open(traffic), control: open(control) };
     const ofTypes =
       (types: readonly string[]) =>
       (record: BusRecord): boolean =>
         !isOtherType(record.value, (type) => types.includes(type)) && ofRun(record);
     const { artifacts } = this.options.engine;
-    const decisions = open(traffic, ofTypes(['decision']));
-    const triggers = open(traffic, ofTypes(artifacts.decision.body.trigger_event_types));
+    const decisions = cursorsOf(taps.traffic, ofTypes(['decision']));
+    const triggers = cursorsOf(taps.traffic, ofTypes(artifacts.decision.body.trigger_event_types));
     const states = {
-      features: this.#features(open, { traffic, control }, ofTypes),
-      graph: this.#graph(open, { traffic, control }, ofTypes),
+      features: this.#features(taps, ofTypes),
+      graph: this.#graph(taps, ofTypes),
     };
     try {
-      await this.#readPostures(open(control, ({ value }) => !isOtherType(value, (type) => type === 'dl.posture')));
+      // All of them before the first decision; so not by the taps of those who go side by side.
+      await this.#readPostures(cursorsOf(open(control), ({ value }) => !isOtherType(value, isPosture)));
       const heads = new Map<LogCursor, Open>();
       for (const cursor of decisions) await this.#head(cursor, heads);
       while (heads.size > 0) {
         const [cursor, next] = [...heads].reduce((a, b) => (b[1].order < a[1].order ? b : a));
-        await cursor.take();
+        cursor.skip();
         await this.#head(cursor, heads);
         if (only !== undefined && next.decision.decision_id !== only) continue;
         if (next.basis !== null) await states.features.upTo(next.basis);
@@ -116,14 +119,14 @@ export class Reexecution {
         if (only !== undefined) return;
       }
     } finally {
-      await Promise.all(this.#cursors.map((each) => each.close()));
+      await Promise.all(this.#taps.map((each) => each.close()));
     }
   }
 
   async #head(cursor: LogCursor, heads: Map<LogCursor, Open>): Promise<void> {
     heads.delete(cursor);
     for (;;) {
-      const record = await cursor.peek();
+      const record = cursor.head ?? (await cursor.peek());
       if (record === undefined) return;
       const read = readEvent(record.value);
       if (read.ok && read.event.eventType === 'decision' && pinsOf(read.event)?.run_id === this.options.runId) {
@@ -137,30 +140,41 @@ export class Reexecution {
         heads.set(cursor, { record, event: read.event, decision, basis, version, order });
         return;
       }
-      await cursor.take();
+      cursor.skip();
     }
   }
 
-  #features(open: OpenCursors, { traffic, control }: Marks, ofTypes: OfTypes): ReplayedState<FeatureState> {
+  /** A record that stays with some cursor is parsed once. */
+  #readOnce(record: BusRecord): ReadEvent {
+    const before = this.#read.get(record);
+    if (before !== undefined) return before;
+    const read = readEvent(record.value);
+    this.#read.set(record, read);
+    return read;
+  }
+
+  #features({ traffic, control }: Taps, ofTypes: OfTypes): ReplayedState<FeatureState> {
     const plan = planOf(this.options.engine.artifacts.features.body);
     const amounts = amountsOf(plan);
     return new ReplayedState({
       state: new FeatureState(plan),
       runId: this.options.runId,
       usable: (event) => hasItsNumbers(amounts, event),
-      events: open(traffic, ofTypes(plan.streams.map(({ eventType }) => eventType))),
-      facts: open(control, ofTypes(['label'])),
+      read: (record) => this.#readOnce(record),
+      events: cursorsOf(traffic, ofTypes(plan.streams.map(({ eventType }) => eventType))),
+      facts: cursorsOf(control, ofTypes(['label'])),
     });
   }
 
-  #graph(open: OpenCursors, { traffic, control }: Marks, ofTypes: OfTypes): ReplayedState<GraphState> {
+  #graph({ traffic, control }: Taps, ofTypes: OfTypes): ReplayedState<GraphState> {
     const { body } = this.options.engine.artifacts.graph;
     return new ReplayedState({
       state: new GraphState(body),
       runId: this.options.runId,
       usable: () => true,
-      events: open(traffic, ofTypes([body.event_type])),
-      facts: open(control, ofTypes(['label'])),
+      read: (record) => this.#readOnce(record),
+      events: cursorsOf(traffic, ofTypes([body.event_type])),
+      facts: cursorsOf(control, ofTypes(['label'])),
     });
   }
 
@@ -197,13 +211,13 @@ export class Reexecution {
     triggers: readonly LogCursor[],
   ): Promise<DecisionTrigger | string> {
     const cursor = triggers.find(({ partition }) => partition === source.eb_ref.partition);
-    let record = await cursor?.peek();
+    let record = cursor?.head ?? (await cursor?.peek());
     while (record !== undefined && record.offset < source.eb_ref.offset) {
-      await cursor?.take();
-      record = await cursor?.peek();
+      cursor?.skip();
+      record = cursor?.head ?? (await cursor?.peek());
     }
     if (record?.offset !== source.eb_ref.offset) return 'the source event is not at the place that the decision names';
-    const read = readEvent(record.value);
+    const read = this.#readOnce(record);
     if (!read.ok || read.event.eventId !== source.event_id)
       return 'another event stands at the place of the source event';
     const { event } = read;
@@ -338,4 +352,12 @@ function sumOf(basis: Basis): number {
 
 function bufferOf(value: Uint8Array): Buffer {
   return Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+}
+
+function cursorsOf(taps: readonly LogTap[], wanted: Wanted): readonly LogCursor[] {
+  return taps.map((tap) => tap.cursor(wanted));
+}
+
+function isPosture(type: string): boolean {
+  return type === 'dl.posture';
 }

@@ -5,7 +5,7 @@ import { asTopicName } from '../../rails/eb-ref.js';
 import { isProbityError, ProbityError } from '../../rails/errors/probity-error.js';
 import { verifyLog } from '../../rails/tlog/verify-log.js';
 import { Bus } from '../../substrate/bus/bus.port.js';
-import { LogCursor } from '../../substrate/bus/log-cursor.js';
+import { type LogCursor, LogTap } from '../../substrate/bus/log-tap.js';
 import { Clock } from '../../substrate/clock/clock.port.js';
 import { LogSigner } from '../../substrate/signing/log-signer.js';
 import { Telemetry } from '../../substrate/telemetry/telemetry.port.js';
@@ -148,6 +148,7 @@ export class AuditVerificationService implements OnModuleDestroy {
 
 /** Leaves beside the records of the bus: of every partition the next leaf must be of the next record. */
 class AgainstBus {
+  readonly #taps: LogTap[] = [];
   readonly #cursors = new Map<number, LogCursor>();
   readonly #lows = new Map<number, number>();
   readonly #kinds: Record<string, number> = {};
@@ -161,7 +162,12 @@ class AgainstBus {
 
   async open(): Promise<void> {
     for (const mark of await this.bus.marks(asTopicName(TRAFFIC))) {
-      this.#cursors.set(mark.partition, new LogCursor(this.bus, mark, () => true));
+      const tap = new LogTap(this.bus, mark);
+      this.#taps.push(tap);
+      this.#cursors.set(
+        mark.partition,
+        tap.cursor(() => true),
+      );
       this.#lows.set(mark.partition, mark.lowWater);
     }
   }
@@ -179,8 +185,10 @@ class AgainstBus {
       this.job.beyond_retention += 1;
       return null;
     }
-    const record = await this.#cursors.get(partition)?.take();
+    const cursor = this.#cursors.get(partition);
+    const record = cursor?.head ?? (await cursor?.peek());
     if (record === undefined) return `names ${place}, where the bus has nothing`;
+    cursor?.skip();
     if (record.offset !== offset) return `is of ${place}, and the next record of the bus is at ${record.offset}`;
     if (digestBytes(record.value) !== leaf.digest) return `has another digest than the record at ${place}`;
     this.job.on_bus += 1;
@@ -201,6 +209,6 @@ class AgainstBus {
   }
 
   async close(): Promise<void> {
-    await Promise.all([...this.#cursors.values()].map((cursor) => cursor.close()));
+    await Promise.all(this.#taps.map((tap) => tap.close()));
   }
 }

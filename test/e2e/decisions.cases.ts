@@ -11,6 +11,9 @@ import type { Decision } from '../../src/rails/events/decision.schema.js';
 import { readEvent } from '../../src/rails/events/read-event.js';
 import type { Posture } from '../../src/rails/events/posture.schema.js';
 import type { Rules } from '../../src/rails/decision/rules.schema.js';
+import type { DecisionPath } from '../../src/app/client/reconcile.core.js';
+import { canonicalJson } from '../../src/rails/canonical-json.js';
+import { cli } from '../support/cli.js';
 import { Door, importedRun } from '../support/door.js';
 import { eventually } from '../support/eventually.js';
 import { handbookFile } from '../support/handbook-file.js';
@@ -54,7 +57,10 @@ export function decisionsSuite(flavour: 'embedded' | 'real', groups: readonly st
       const outcomes = await door.decided(run, ROWS);
       expect(Object.values(outcomes).reduce((a, b) => a + b, 0)).toBe(ROWS);
       const intents = ROWS + (outcomes['QUEUE'] ?? 0);
-      const { by_type, ...found } = await door.carriedOut(run, intents);
+      const { by_type, custody, ...found } = await door.carriedOut(run, intents);
+      expect(custody).toMatchObject({ decisions: ROWS, actions_planned: intents, intents, outcomes: intents });
+      for (const one of Object.values(custody ?? {}))
+        if (typeof one === 'object') expect(one).toEqual({ count: 0, ids: [] });
       expect(found).toMatchObject({ admitted: ROWS, on_bus: ROWS, reconciled: true });
       expect(by_type).toMatchObject({
         transaction: { admitted: ROWS, on_bus: ROWS },
@@ -211,6 +217,34 @@ export function decisionsSuite(flavour: 'embedded' | 'real', groups: readonly st
         expect(broken.body).toMatchObject({ code: 'DF_REQUEST_INVALID' });
       });
     });
+
+    // The command of the shipped profile; and last, for its twin leaves a record behind that belongs to nobody.
+    if (flavour === 'embedded')
+      it('are counted by the command up to outcome and leaf; what belongs to nobody is named', async () => {
+        const words = ['reconcile', '--run', run, '--data', door.data, '--json'];
+        const whole = await cli(words);
+        expect([whole.stderr, whole.code]).toEqual(['', 0]);
+        const { decision_path: path } = JSON.parse(whole.stdout) as { decision_path: DecisionPath };
+        expect(path).toMatchObject({ decided: ROWS, decisions: ROWS });
+        expect(path.logged?.leaves).toBe(ROWS * 2 + path.intents * 2);
+        const inside = await openInside(door.data);
+        try {
+          const [one] = await recordsOf(inside.bus, asTopicName('fp.bus.traffic.v1'));
+          const event = JSON.parse(Buffer.from(one?.record.value ?? []).toString('utf8')) as object;
+          const forged = { ...event, event_id: 'forged', event_type: 'action_outcome', parent_event_id: 'nobody' };
+          const value = Buffer.from(canonicalJson(forged));
+          const producer = await inside.bus.openProducer({ name: 'forger' });
+          const records = [{ key: null, headers: {}, value }];
+          await producer.append([{ topic: asTopicName('fp.bus.traffic.v1'), partition: 0, records }]);
+          await producer.close();
+        } finally {
+          await inside.close();
+        }
+        const { code, stdout } = await cli(words.slice(0, -1));
+        expect(code).toBe(1);
+        expect(stdout).toMatch(/outcomes_orphaned\s+forged/);
+        expect(stdout).toMatch(/not_in_ledger\s+forged/);
+      }, 120_000);
   });
 }
 

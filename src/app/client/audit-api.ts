@@ -31,6 +31,10 @@ const readers = {
     }),
     'the state of the audit log',
   ),
+  run: validatorOf(
+    Type.Object({ run_id: Type.String(), by_kind: Type.Record(Type.String(), Type.Integer()) }),
+    'the leaves of the run',
+  ),
   sizes: validatorOf(Type.Object({ sizes: Type.Array(Type.Integer()) }), 'the list of checkpoints'),
 };
 
@@ -44,6 +48,11 @@ export class AuditApi {
     readonly by_kind: Readonly<Record<string, number>>;
   }> {
     return await this.door.ask('dla', got('/v1/audit/status'), readers.status);
+  }
+
+  /** Leaves of the run, by kind. */
+  async run(runId: string): Promise<Readonly<Record<string, number>>> {
+    return (await this.door.ask('dla', got(`/v1/audit/runs/${encodeURIComponent(runId)}`), readers.run)).by_kind;
   }
 
   async verify(): Promise<AuditVerificationAnswer> {

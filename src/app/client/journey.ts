@@ -7,7 +7,7 @@ import type { EventType, SchemaVersion } from '../../rails/envelope.schema.js';
 import type { ScenarioId } from '../../rails/pins.js';
 import type { DoorApi, Reconciliation, Run, Stream } from './door-api.js';
 import type { Progress } from './progress.js';
-import { type Equation, equationsOf } from './reconcile.core.js';
+import { type DecisionPath, type Equation, equationsOf } from './reconcile.core.js';
 
 /** What every step of a command works with. */
 export interface Travel {
@@ -22,6 +22,7 @@ export interface Reconciled {
   readonly stream: Stream | undefined;
   readonly gate: Reconciliation;
   readonly equations: readonly Equation[];
+  readonly path?: DecisionPath;
 }
 
 const POLL_FIRST_MS = 50;
@@ -173,21 +174,21 @@ function resumesByItself(code: string | undefined): boolean {
 
 const STAYS_PAUSED: ReadonlySet<string> = new Set(['PAUSE_ASKED_FOR', 'QUARANTINE_SHARE_TOO_LARGE']);
 
-/** Lets the gate compare ledger and bus, and sets the accounts of world, stream and gate side by side. */
-export async function reconcile(travel: Travel, runId: string): Promise<Reconciled> {
+/**
+ * Lets the gate compare ledger and bus, and sets the accounts of world, stream and gate side by side; with `path` those of what followed from the
+ * traffic as well, once it has come to rest.
+ */
+export async function reconcile(
+  travel: Travel,
+  runId: string,
+  path?: (gate: Reconciliation) => Promise<DecisionPath | undefined>,
+): Promise<Reconciled> {
   const { api } = travel;
   const run = await api.run(runId);
   const facts = run.state === 'READY' ? await api.facts(runId) : undefined;
   const stream = run.kind === 'live' ? undefined : await api.stream(runId);
-  const gate = await polled(
-    travel,
-    async () => {
-      const now = await api.reconciliation(runId);
-      travel.progress.at('Comparing ledger and bus', now.on_bus);
-      return now;
-    },
-    ({ state }) => state === 'DONE',
-  );
+  const gate = path === undefined ? await compared(travel, runId) : await cameToRest(travel, runId);
+  const followed = path === undefined ? undefined : await path(gate);
   const released = stream !== undefined && stream.quarantined > 0 ? await releasedOf(travel, runId) : 0;
   travel.progress.clear();
   const counts = facts?.counts;
@@ -209,8 +210,37 @@ export async function reconcile(travel: Travel, runId: string): Promise<Reconcil
       offending: offendingOf(gate),
     },
     released,
+    ...(followed === undefined ? {} : { path: followed }),
   });
-  return { facts, stream, gate, equations };
+  return { facts, stream, gate, equations, ...(followed === undefined ? {} : { path: followed }) };
+}
+
+async function compared(travel: Travel, runId: string): Promise<Reconciliation> {
+  return await polled(
+    travel,
+    async () => {
+      const now = await travel.api.reconciliation(runId);
+      travel.progress.at('Comparing ledger and bus', now.on_bus);
+      return now;
+    },
+    ({ state }) => state === 'DONE',
+  );
+}
+
+const AT_REST_MS = 2_000;
+
+/** Compares until every link is closed, or nothing more has followed for a while: then what is open stays open. */
+async function cameToRest(travel: Travel, runId: string): Promise<Reconciliation> {
+  for (let before = -1; ;) {
+    const gate = await compared(travel, runId);
+    const records = Object.values(gate.by_type).reduce((sum, { on_bus }) => sum + on_bus, 0);
+    const { undecided, planned_without_intent: asked, intents_open: open } = gate.custody ?? {};
+    if ((undecided?.count ?? 0) + (asked?.count ?? 0) + (open?.count ?? 0) === 0 || records === before) return gate;
+    before = records;
+    travel.progress.at('Waiting for what follows', records);
+    await travel.clock.sleep(AT_REST_MS, travel.signal);
+    if (travel.signal.aborted) throw endOf(travel.signal);
+  }
 }
 
 export function offendingOf(gate: Reconciliation): Readonly<Record<string, readonly string[]>> {

@@ -1,9 +1,10 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { type Accounts, allHold, type EquationName, equationsOf } from './reconcile.core.js';
+import { type Accounts, allHold, type DecisionPath, type EquationName, equationsOf } from './reconcile.core.js';
 
 type World = NonNullable<Accounts['world']>;
 type Stream = NonNullable<Accounts['stream']>;
+type SoundAccounts = Required<Omit<Accounts, 'path'>>;
 
 interface Spoiling {
   readonly world?: Partial<World>;
@@ -14,7 +15,7 @@ interface Spoiling {
 const NOTHING_OFFENDS = { missing_on_bus: [], not_in_ledger: [] };
 
 /** The accounts of a door that has lost nothing: `rejected` rows were refused by the mapping, of the others each came to one end. */
-function sound(rejected: number, admitted: number, duplicate: number, quarantined: number): Required<Accounts> {
+function sound(rejected: number, admitted: number, duplicate: number, quarantined: number): SoundAccounts {
   const sealed = admitted + duplicate + quarantined;
   const onBus = admitted + duplicate;
   return {
@@ -25,7 +26,7 @@ function sound(rejected: number, admitted: number, duplicate: number, quarantine
   };
 }
 
-function spoilt(accounts: Required<Accounts>, { world, stream, gate }: Spoiling): Accounts {
+function spoilt(accounts: SoundAccounts, { world, stream, gate }: Spoiling): Accounts {
   return {
     world: { ...accounts.world, ...world },
     stream: { ...accounts.stream, ...stream },
@@ -134,5 +135,59 @@ describe('the arithmetic of the door', () => {
 
   it('takes no equation for no proof', () => {
     expect(allHold([])).toBe(false);
+  });
+});
+
+describe('the arithmetic of the decision path', () => {
+  const base = sound(0, 10, 0, 0);
+  const path: DecisionPath = {
+    decided: 10,
+    decisions: 10,
+    planned: 12,
+    intents: 12,
+    outcomes: 12,
+    offending: {},
+    logged: { records: 44, leaves: 44 },
+  };
+  const offends = (kind: string): DecisionPath['offending'] => ({ [kind]: { count: 1, ids: ['it'] } });
+
+  it('holds where each link has as many ends as beginnings, with or without an audit log', () => {
+    const { logged: _, ...unlogged } = path;
+    expect(broken({ ...base, path })).toEqual([]);
+    expect(broken({ ...base, path: unlogged })).toEqual([]);
+    expect(equationsOf({ ...base, path: unlogged })).toHaveLength(equationsOf({ ...base, path }).length - 1);
+  });
+
+  it.each<[string, EquationName, Partial<DecisionPath>]>([
+    ['an event that nobody decided', 'events to decide = decisions', { decided: 11, offending: offends('undecided') }],
+    [
+      'a decision of no event',
+      'events to decide = decisions',
+      { decided: 9, offending: offends('decided_without_event') },
+    ],
+    [
+      'an event that was decided twice while another was not',
+      'events to decide = decisions',
+      { offending: { ...offends('undecided'), ...offends('decided_without_event') } },
+    ],
+    [
+      'an action for which nobody was asked',
+      'actions planned = intents',
+      { offending: offends('planned_without_intent'), planned: 13 },
+    ],
+    [
+      'an intent that was not planned',
+      'actions planned = intents',
+      { offending: offends('intents_unplanned'), planned: 11 },
+    ],
+    ['an intent without outcome', 'intents = outcomes', { offending: offends('intents_open'), outcomes: 11 }],
+    ['an outcome of nothing', 'intents = outcomes', { offending: offends('outcomes_orphaned'), outcomes: 13 }],
+    [
+      'a record without a leaf',
+      'records of the run = leaves of the audit log',
+      { logged: { records: 44, leaves: 43 } },
+    ],
+  ])('sees %s', (_what, equation, spoiling) => {
+    expect(broken({ ...base, path: { ...path, ...spoiling } })).toEqual([equation]);
   });
 });

@@ -20,6 +20,20 @@ export interface Accounts {
   };
   /** Quarantined events of the run that somebody released or corrected since. */
   readonly released: number;
+  /** What followed from the run's traffic; absent where it is not asked for, or nothing of the run was ever decided. */
+  readonly path?: DecisionPath;
+}
+
+/** Each link counted at both its ends; `offending` by kind, as the gate names it. */
+export interface DecisionPath {
+  readonly decided: number;
+  readonly decisions: number;
+  readonly planned: number;
+  readonly intents: number;
+  readonly outcomes: number;
+  readonly offending: Readonly<Record<string, { readonly count: number; readonly ids: readonly string[] }>>;
+  /** All records of the run on the bus, and its leaves in the audit log; absent where no audit log can be asked. */
+  readonly logged?: { readonly records: number; readonly leaves: number };
 }
 
 export type EquationName =
@@ -29,7 +43,11 @@ export type EquationName =
   | 'rows_sealed - quarantined = records_on_bus'
   | 'admitted = records_on_bus'
   | 'ledger and bus hold the same events'
-  | 'the stream is COMPLETED';
+  | 'the stream is COMPLETED'
+  | 'events to decide = decisions'
+  | 'actions planned = intents'
+  | 'intents = outcomes'
+  | 'records of the run = leaves of the audit log';
 
 export interface Equation {
   readonly equation: EquationName;
@@ -43,7 +61,7 @@ export interface Equation {
  * between two counts. A run that somebody pushes into has no rows and no stream: for it the last two equations alone.
  */
 export function equationsOf(accounts: Accounts): readonly Equation[] {
-  return [...worldEquations(accounts), ...gateEquations(accounts)];
+  return [...worldEquations(accounts), ...gateEquations(accounts), ...pathEquations(accounts)];
 }
 
 /** No equation is no proof. */
@@ -88,6 +106,30 @@ function worldEquations({ world, stream, gate, released }: Accounts): readonly E
       holds: gate.onBus >= arrived && gate.onBus <= arrivedMost,
       figures: `${rowsSealed} - ${quarantined}${released === 0 ? '' : ` (${released} released since)`} = ${gate.onBus}`,
     },
+  ];
+}
+
+function pathEquations({ path }: Accounts): readonly Equation[] {
+  if (path === undefined) return [];
+  const { decided, decisions, planned, intents, outcomes, offending, logged } = path;
+  const link = (equation: EquationName, left: number, right: number, ...kinds: readonly string[]): Equation => {
+    const found = kinds.flatMap((kind) => {
+      const count = offending[kind]?.count ?? 0;
+      return count === 0 ? [] : [`${kind}: ${count}`];
+    });
+    return {
+      equation,
+      holds: left === right && found.length === 0,
+      figures: [`${left} = ${right}`, ...found].join(', '),
+    };
+  };
+  return [
+    link('events to decide = decisions', decided, decisions, 'undecided', 'decided_without_event'),
+    link('actions planned = intents', planned, intents, 'planned_without_intent', 'intents_unplanned'),
+    link('intents = outcomes', intents, outcomes, 'intents_open', 'outcomes_orphaned'),
+    ...(logged === undefined
+      ? []
+      : [link('records of the run = leaves of the audit log', logged.records, logged.leaves)]),
   ];
 }
 

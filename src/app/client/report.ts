@@ -45,6 +45,11 @@ export function reconciledReport(run: Run, found: Reconciled, rowsWord = 'rows i
     ['admitted in the ledger, all passes', gate.admitted],
     ['records on the bus', gate.on_bus],
     ['labels kept apart', labels],
+    ['decisions', found.path?.decisions],
+    ['actions planned', found.path?.planned],
+    ['intents', found.path?.intents],
+    ['outcomes', found.path?.outcomes],
+    ['leaves of the audit log', found.path?.logged?.leaves],
   ];
   return {
     ok,
@@ -54,6 +59,7 @@ export function reconciledReport(run: Run, found: Reconciled, rowsWord = 'rows i
       accounts,
       equations,
       offending: offendingOf(gate),
+      ...(found.path === undefined ? {} : { decision_path: found.path }),
       ...(gate.set_digest === undefined ? {} : { set_digest: gate.set_digest }),
       ...(stream === undefined ? {} : { stream }),
     },
@@ -72,14 +78,26 @@ function labelsOf({ facts }: Reconciled): number | undefined {
   return labels === undefined || labels.length === 0 ? undefined : labels.reduce((sum, { rows }) => sum + rows, 0);
 }
 
-function verdictLines(ok: boolean, equations: readonly Equation[], { gate, stream }: Reconciled): readonly string[] {
-  if (ok) return ['Reconciled: all counts agree, and ledger and bus hold the same events.'];
+function verdictLines(
+  ok: boolean,
+  equations: readonly Equation[],
+  { gate, stream, path }: Reconciled,
+): readonly string[] {
+  if (ok)
+    return [
+      'Reconciled: all counts agree, and ledger and bus hold the same events.',
+      ...(path === undefined ? [] : ['Every event has its decision, every action its outcome, every record its leaf.']),
+    ];
   const broken = equations.filter(({ holds }) => !holds);
   const offending = Object.entries(offendingOf(gate)).flatMap(([kind, ids]) => ids.map((id) => `  ${kind}  ${id}`));
   return [
     'NOT reconciled:',
     ...broken.map(({ equation, figures: found }) => `  ${equation}: ${found}`),
     ...offending,
+    ...Object.entries(path?.offending ?? {}).flatMap(([kind, { count, ids }]) => [
+      ...ids.map((id) => `  ${kind}  ${id}`),
+      ...(count > ids.length ? [`  ${kind}  … and ${thousands(count - ids.length)} more`] : []),
+    ]),
     ...(stream === undefined ? [] : streamTroubles(stream)),
   ];
 }

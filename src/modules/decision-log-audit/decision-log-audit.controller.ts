@@ -164,6 +164,15 @@ export class DecisionLogAuditController {
     return { leaves: nextLeaf, signed: published, public_key, by_kind: await this.store.counts() };
   }
 
+  @Get('runs/:run_id')
+  @RequirePermission('audit.read')
+  @ApiOperation({ summary: 'How many leaves of each kind are of this run' })
+  async run(
+    @Param('run_id') runId: string,
+  ): Promise<{ readonly run_id: string; readonly by_kind: Readonly<Record<string, number>> }> {
+    return { run_id: runId, by_kind: await this.store.counts(runId) };
+  }
+
   @Post('verifications')
   @HttpCode(202)
   @RequirePermission('audit.verify')

@@ -178,11 +178,15 @@ export class DecisionLogAuditStore implements PositionStore {
     return rows;
   }
 
-  async counts(): Promise<Readonly<Record<string, number>>> {
-    const { rows } = await this.database.query<{ kind: string; count: number }>({
-      text: 'select kind, count(*) as count from leaves group by kind order by kind',
-      readOnly: true,
-    });
+  /** Leaves by kind, of one run or of all. */
+  async counts(runId: string | null = null): Promise<Readonly<Record<string, number>>> {
+    const { rows } = await this.database.query<{ kind: string; count: number }>(
+      {
+        text: `select kind, count(*) as count from leaves where $1::text is null or run_id = $1 group by kind order by kind`,
+        readOnly: true,
+      },
+      [runId],
+    );
     return Object.fromEntries(rows.map(({ kind, count }) => [kind, count]));
   }
 }

@@ -1,3 +1,4 @@
+import { CustodySchema } from './custody.core.js';
 import { type Static, Type } from '@sinclair/typebox';
 import { DigestSchema } from '../../rails/digest.js';
 import { EbRefSchema } from '../../rails/eb-ref.js';
@@ -158,6 +159,8 @@ export const ReconciliationSchema = closed({
     Type.String(),
     closed({ admitted: safeInteger(0, 'identities'), on_bus: safeInteger(0, 'records') }),
   ),
+  /** What follows from that traffic, and who lacks what; absent while it is RUNNING. */
+  custody: Type.Optional(CustodySchema),
   /** sha-256 over the sorted lines `event_id payload_hash` of the traffic on the bus: equal sets, equal digests. */
   set_digest: Type.Optional(DigestSchema),
   /** Offending ids, at most 100 of each kind. */

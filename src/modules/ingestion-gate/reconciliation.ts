@@ -5,6 +5,7 @@ import { Bus, type BusRecord, type PartitionMarks } from '../../substrate/bus/bu
 import { Clock } from '../../substrate/clock/clock.port.js';
 import { Database, type Transaction } from '../../substrate/database/database.port.js';
 import { Policies } from '../../substrate/policy/policy.port.js';
+import { type Custody, CustodyWalk } from './custody.core.js';
 import { gateFault } from './faults.js';
 import { digestsOfText } from './ingestion-gate.core.js';
 import { ADMISSION_POLICY } from './ingestion-gate.policy.js';
@@ -92,6 +93,7 @@ export class Reconciler {
 
   async #compare(runId: string, job: { onBus: number }): Promise<Reconciliation> {
     const rows = new SortedRows();
+    const walk = new CustodyWalk();
     // Most records of other runs are passed over without being parsed.
     const mark = Buffer.from(`"run_id":"${runId}"`);
     const marks = await this.bus.marks(this.#topic);
@@ -105,6 +107,7 @@ export class Reconciler {
         const read = digestsOfText(text) ?? slowlyRead(record);
         const { envelope, payloadHash: payload, contentDigest } = read;
         if (envelope.run_id !== runId) continue;
+        walk.see(envelope);
         rows.add({
           eventId: envelope.event_id,
           eventType: envelope.event_type,
@@ -114,7 +117,8 @@ export class Reconciler {
       }
       job.onBus = rows.count;
     }
-    return await this.database.transaction((transaction) => this.#merge(transaction, { runId, marks }, rows), {
+    const custody = walk.finish();
+    return await this.database.transaction((transaction) => this.#merge(transaction, { runId, marks, custody }, rows), {
       isolation: 'repeatable read',
       readOnly: true,
       statementTimeoutMs: STATEMENT_TIMEOUT_MS,
@@ -123,7 +127,11 @@ export class Reconciler {
 
   async #merge(
     transaction: Transaction,
-    { runId, marks }: { readonly runId: string; readonly marks: readonly PartitionMarks[] },
+    {
+      runId,
+      marks,
+      custody,
+    }: { readonly runId: string; readonly marks: readonly PartitionMarks[]; readonly custody: Custody },
     rows: SortedRows,
   ): Promise<Reconciliation> {
     const { rows: counts } = await transaction.query<{ duplicate: number; quarantined: number }>(COUNTS, [runId]);
@@ -144,7 +152,7 @@ export class Reconciler {
       );
       if (page.rows.length < PAGE_ROWS) break;
     }
-    return done(runId, comparer.finish(), counts[0] ?? { duplicate: 0, quarantined: 0 });
+    return { ...done(runId, comparer.finish(), counts[0] ?? { duplicate: 0, quarantined: 0 }), custody };
   }
 
   #keep(runId: string, job: Job): void {

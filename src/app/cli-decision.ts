@@ -50,10 +50,12 @@ export function addDecisionCommands(program: Command, { table }: CliOptions, run
     .action((flags: VerifyFlags) => run(flags, (_, terminal) => verifyRun(table, flags, terminal)));
 
   doorway(program.command('counterfactual'))
-    .description('what other rules or another bundle would have decided on the same events')
+    .description('what other rules, bundles, features or another policy would have decided on the same events')
     .requiredOption('--run <run>', 'the run, by its id or equivalence key')
     .option('--rules <file>', 'a policy file df.rules')
     .option('--bundles <file>', 'a policy file df.bundles')
+    .option('--features <file>', 'a policy file ofp.features')
+    .option('--policy <file>', 'a policy file df.decision')
     .addHelpText('after', help(['probity counterfactual --run live --rules stricter.yaml'], EXITS))
     .action((flags: CounterfactualFlags) => run(flags, (_, terminal) => counterfactual(table, flags, terminal)));
   return verify;

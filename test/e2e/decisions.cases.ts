@@ -93,6 +93,31 @@ export function decisionsSuite(flavour: 'embedded' | 'real', groups: readonly st
       expect(await door.decided(run, ROWS)).not.toHaveProperty('DECLINE', ROWS);
     }, 150_000);
 
+    it('would be others under other features or another policy, by their own bodies, and what could not be in force is refused', async () => {
+      const bodyOf = (name: string): Record<string, unknown> =>
+        (parse(readFileSync(join(process.cwd(), `profiles/local/policy/${name}.yaml`), 'utf8')) as never)['body'];
+      const policy = { ...bodyOf('df.decision'), default_outcome: 'STEP_UP' };
+      const stricter = await door.verified({ run_id: run, counterfactual: { policy } });
+      expect(stricter).toMatchObject({ state: 'DONE', compared: ROWS });
+      expect(Object.keys(stricter.outcomes).filter((turn) => turn.endsWith('>APPROVE'))).toEqual([]);
+      const features = bodyOf('ofp.features') as { groups: { features: { window?: string }[] }[] };
+      for (const group of features.groups)
+        for (const one of group.features) if (one.window === '24h') one.window = '12h';
+      const wider = await door.verified({ run_id: run, counterfactual: { features } });
+      expect(wider).toMatchObject({ state: 'DONE', compared: ROWS, equal: 0 });
+      const refusals: readonly (readonly [string, object])[] = [
+        ['/policy', { policy: { ...bodyOf('df.decision'), deadlines: { default_ms: 9, max_ms: 1 } } }],
+        ['/features', { features: { ...features, groups: [] } }],
+        // Rules that read what the other definitions do not have.
+        ['/rules', { features: { ...features, groups: features.groups.slice(0, 1) } }],
+      ];
+      for (const [at, counterfactual] of refusals) {
+        const { status, body } = await df.post('/v1/verifications', { run_id: run, counterfactual });
+        expect([at, status, (body as { code: string }).code]).toEqual([at, 422, 'DF_REQUEST_INVALID']);
+        expect((body as { detail: string }).detail).toContain(at);
+      }
+    }, 150_000);
+
     it('are the same wherever the file is decided: the same ids, the same verdicts, and equal digests where the bases are equal', async () => {
       const mine = await decisionsOn(door, run);
       expect(mine.size).toBe(ROWS);

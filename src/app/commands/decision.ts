@@ -152,6 +152,8 @@ export interface CounterfactualFlags extends DoorFlags {
   readonly run: string;
   readonly rules?: string;
   readonly bundles?: string;
+  readonly features?: string;
+  readonly policy?: string;
 }
 
 /** What other rules or another bundle would have made of the same events. Nothing of it is ever in force. */
@@ -160,17 +162,19 @@ export async function counterfactual(
   flags: CounterfactualFlags,
   terminal: Terminal,
 ): Promise<ExitCode> {
-  if (flags.rules === undefined && flags.bundles === undefined)
-    throw new ProbityError('CONFIG_INVALID', 'say what is to be other: --rules FILE, --bundles FILE, or both');
-  const bodyOf = (file: string): unknown => artifactOf(YamlFile.read(file)).body;
+  const files = { rules: flags.rules, bundles: flags.bundles, features: flags.features, policy: flags.policy };
+  const other = Object.fromEntries(
+    Object.entries(files).flatMap(([name, file]) =>
+      file === undefined ? [] : [[name, artifactOf(YamlFile.read(file)).body as unknown]],
+    ),
+  );
+  if (Object.keys(other).length === 0)
+    throw new ProbityError(
+      'CONFIG_INVALID',
+      'say what is to be other: --rules, --bundles, --features or --policy FILE, one or several',
+    );
   return await throughDoor({ table: units, flags, terminal, name: 'counterfactual', roles: ROLES }, async (travel) => {
-    const found = await verified(travel, {
-      run_id: runIdFrom(flags.run),
-      counterfactual: {
-        ...(flags.rules === undefined ? {} : { rules: bodyOf(flags.rules) }),
-        ...(flags.bundles === undefined ? {} : { bundles: bodyOf(flags.bundles) }),
-      },
-    });
+    const found = await verified(travel, { run_id: runIdFrom(flags.run), counterfactual: other });
     travel.progress.clear();
     const turns = Object.entries(found.outcomes).map(([turn, count]) => [...turn.split('>'), thousands(count)]);
     terminal.answer(found, [

@@ -16,6 +16,8 @@ const RequestSchema = closed({
     closed({
       rules: Type.Optional(Type.Object({}, { description: 'body of a policy df.rules' })),
       bundles: Type.Optional(Type.Object({}, { description: 'body of a policy df.bundles' })),
+      features: Type.Optional(Type.Object({}, { description: 'body of a policy ofp.features' })),
+      policy: Type.Optional(Type.Object({}, { description: 'body of a policy df.decision' })),
     }),
   ),
 });
@@ -32,7 +34,7 @@ export class VerificationController {
   @ApiOperation({
     summary: 'Makes the decisions of a run again from the bus, and compares them byte for byte',
     description:
-      'With decision_id that one alone. With counterfactual: what other rules or another bundle would have made of the same events; nothing of it is ever in force.',
+      'With decision_id that one alone. With counterfactual: what other rules, bundles, feature definitions or another policy would have made of the same events; nothing of it is ever in force.',
   })
   @ApiBody({ schema: JSON.parse(JSON.stringify(RequestSchema)) as object })
   start(@Body() body: unknown): Verification {

@@ -1,26 +1,27 @@
 import { randomUUID } from 'node:crypto';
 import { Injectable, type OnModuleDestroy } from '@nestjs/common';
 import { canonicalJson } from '../../rails/canonical-json.js';
-import { bundlesFaults, type DecisionArtifacts, rulesFaultsUnder } from '../../rails/decision/artifacts.js';
+import type { DecisionArtifacts } from '../../rails/decision/artifacts.js';
 import { DecisionEngine } from '../../rails/decision/engine.js';
-import { type Bundles, BundlesSchema } from '../../rails/decision/policy.schema.js';
-import { type Rules, RulesSchema } from '../../rails/decision/rules.schema.js';
 import { firstDifference } from '../../rails/difference.js';
 import { ProbityError } from '../../rails/errors/probity-error.js';
 import { sealPolicy } from '../../rails/policy-rev.js';
 import { validatorOf } from '../../rails/validator.js';
 import { Bus } from '../../substrate/bus/bus.port.js';
 import { Clock } from '../../substrate/clock/clock.port.js';
+import type { PolicyFault, PolicyKind } from '../../substrate/policy/policy.port.js';
 import { Telemetry } from '../../substrate/telemetry/telemetry.port.js';
+import { FEATURES_POLICY } from '../feature-plane/feature-plane.port.js';
 import { EngineInForce } from './decision-fabric.engine.js';
+import { BUNDLES_POLICY, DECISION_POLICY, RULES_POLICY } from './decision-fabric.policy.js';
 import { Reexecution } from './reexecution.js';
 
 export interface VerificationRequest {
   readonly run_id: string;
   /** This decision alone. */
   readonly decision_id?: string;
-  /** What would have come out under other rules or another bundle. */
-  readonly counterfactual?: { readonly rules?: unknown; readonly bundles?: unknown };
+  /** What would have come out under other artifacts: bodies of their policies. */
+  readonly counterfactual?: Counterfactual;
 }
 
 export interface Verification {
@@ -52,9 +53,6 @@ type Mutable<Value> = { -readonly [Key in keyof Value]: Value[Key] };
 
 const KEPT_MAX = 32;
 const SLICE = 64;
-
-const rules = validatorOf(RulesSchema, 'the rules');
-const bundles = validatorOf(BundlesSchema, 'the bundles');
 
 /** Makes decisions again and compares them, as jobs of this process: asked for, then asked about until they are done. */
 @Injectable()
@@ -160,47 +158,54 @@ export class VerificationService implements OnModuleDestroy {
     });
   }
 
-  #other({
-    rules: otherRules,
-    bundles: otherBundles,
-  }: NonNullable<VerificationRequest['counterfactual']>): DecisionEngine {
+  /** Each is checked as it would be before it came into force, beside the others that it would stand with. */
+  #other(bodies: Counterfactual): DecisionEngine {
     const { artifacts } = this.engine.now();
-    const swapped: DecisionArtifacts = {
-      ...artifacts,
-      ...(otherRules === undefined ? {} : { rules: this.#rules(otherRules, artifacts) }),
-      ...(otherBundles === undefined ? {} : { bundles: this.#bundles(otherBundles) }),
-    };
+    const swapped = { ...artifacts } as { -readonly [Name in keyof DecisionArtifacts]: DecisionArtifacts[Name] };
+    for (const name of COUNTERFACTUALS) {
+      const { artifact, kind } = SWAPPED[name];
+      const body = bodies[name];
+      if (body !== undefined) swapped[artifact] = otherwise(name, kind, body) as never;
+    }
+    const bodyOf = (id: string): unknown =>
+      Object.values(SWAPPED)
+        .filter(({ kind }) => kind.policy_id === id)
+        .map(({ artifact }) => swapped[artifact].body)[0];
+    for (const name of COUNTERFACTUALS) {
+      const { artifact, kind } = SWAPPED[name];
+      const [fault] = kind.checkAmong?.(swapped[artifact].body as never, bodyOf) ?? [];
+      if (fault !== undefined) throw faultIn(name, fault);
+    }
     return new DecisionEngine(swapped);
   }
+}
 
-  /** Cited as what it is: a revision that was never in force has its own name and digest. */
-  #rules(body: unknown, { features }: DecisionArtifacts): DecisionArtifacts['rules'] {
-    const checked: Rules = demand(() => rules.demand(body));
-    const [fault] = rulesFaultsUnder(checked, features.body);
-    if (fault !== undefined) throw new ProbityError('DF_REQUEST_INVALID', `/rules${fault.pointer}: ${fault.sentence}`);
-    return { ...sealPolicy('df.rules.counterfactual', 1, checked as never), body: checked };
-  }
+export const COUNTERFACTUALS = ['rules', 'bundles', 'features', 'policy'] as const;
+export type Counterfactual = { readonly [Name in (typeof COUNTERFACTUALS)[number]]?: unknown };
 
-  #bundles(body: unknown): DecisionArtifacts['bundles'] {
-    const checked: Bundles = demand(() => bundles.demand(body));
-    const [fault] = bundlesFaults(checked);
-    if (fault !== undefined)
-      throw new ProbityError('DF_REQUEST_INVALID', `/bundles${fault.pointer}: ${fault.sentence}`);
-    return { ...sealPolicy('df.bundles.counterfactual', 1, checked as never), body: checked };
-  }
+const SWAPPED: Readonly<
+  Record<(typeof COUNTERFACTUALS)[number], { readonly artifact: keyof DecisionArtifacts; readonly kind: PolicyKind }>
+> = {
+  rules: { artifact: 'rules', kind: RULES_POLICY },
+  bundles: { artifact: 'bundles', kind: BUNDLES_POLICY },
+  features: { artifact: 'features', kind: FEATURES_POLICY },
+  policy: { artifact: 'decision', kind: DECISION_POLICY },
+};
+
+/** Cited as what it is: a revision that was never in force has its own name and digest. */
+function otherwise(name: string, { policy_id, schema, check }: PolicyKind, body: unknown): DecisionArtifacts['rules'] {
+  const checked = validatorOf(schema, `the ${name}`).check(body);
+  if (!checked.ok) throw faultIn(name, { pointer: checked.fault.at, sentence: checked.fault.says });
+  const [fault] = check?.(checked.value as never) ?? [];
+  if (fault !== undefined) throw faultIn(name, fault);
+  return { ...sealPolicy(`${policy_id}.counterfactual`, 1, body as never), body: body as never };
+}
+
+function faultIn(name: string, { pointer, sentence }: PolicyFault): ProbityError {
+  return new ProbityError('DF_REQUEST_INVALID', `/${name}${pointer}: ${sentence}`);
 }
 
 /** Whether the record holds this very text as its payload: records are canonical, so the members around it are always the same. */
 function standsIn(record: Uint8Array, payload: string): boolean {
   return Buffer.from(record.buffer, record.byteOffset, record.byteLength).includes(`"payload":${payload},"producer":`);
-}
-
-function demand<Value>(work: () => Value): Value {
-  try {
-    return work();
-  } catch (error) {
-    throw new ProbityError('DF_REQUEST_INVALID', error instanceof ProbityError ? error.detail : 'it cannot be read', {
-      cause: error,
-    });
-  }
 }

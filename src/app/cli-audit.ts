@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
-import { doorway, withJson } from './cli-options.js';
+import { asCount, doorway, withJson } from './cli-options.js';
 import type { CliOptions, Run } from './cli-run.js';
+import { type ChangesFlags, listChanges } from './commands/changes.js';
 import { type ExportFlags, exportAudit, makeAuditKey, verifyAudit, type VerifyAuditFlags } from './commands/audit.js';
 
 /** The commands about the signed log: out of the platform, and checked without it. */
@@ -17,6 +18,17 @@ export function addAuditCommands(program: Command, verify: Command, { table }: C
     .action((flags: { readonly name: string; readonly to: string }) =>
       run(flags, (_, terminal) => makeAuditKey(flags.name, flags.to, terminal)),
     );
+
+  doorway(program.command('changes'))
+    .description('every change of what decisions stand on: policies that came into force, and postures')
+    .option('--from <time>', 'not before this time, in RFC 3339')
+    .option('--to <time>', 'before this time')
+    .option('--limit <number>', 'at most so many, youngest first', asCount(1, 10_000), 100)
+    .addHelpText(
+      'after',
+      '\nExamples:\n  probity changes\n  probity changes --from 2026-01-01T00:00:00Z --to 2026-02-01T00:00:00Z --json\n\nExit codes: 0 done, 1 failed, 2 what was written is wrong, 3 a stop ran out of time.',
+    )
+    .action((flags: ChangesFlags) => run(flags, (_, terminal) => listChanges(table, flags, terminal)));
 
   doorway(verify.command('audit'))
     .description('check the signed log: signatures, the tree from its leaves up, and every leaf against the bus')

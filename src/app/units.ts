@@ -37,6 +37,7 @@ import { ProducerEdgesGateway } from '../modules/producer-edges/producer-edges.g
 import { ProducerEdgesModule } from '../modules/producer-edges/producer-edges.module.js';
 import { EDGES_POLICY } from '../modules/producer-edges/producer-edges.policy.js';
 import { PRODUCER_EDGES_CONTRACT, ProducerEdgesPort } from '../modules/producer-edges/producer-edges.port.js';
+import { RunOperateModule } from '../modules/run-operate/run-operate.module.js';
 import { ScenarioRunnerModule } from '../modules/scenario-runner/scenario-runner.module.js';
 import { RUN_GATES_POLICY } from '../modules/scenario-runner/scenario-runner.policy.js';
 import { SCENARIO_RUNNER_CONTRACT, ScenarioRunnerPort } from '../modules/scenario-runner/scenario-runner.port.js';
@@ -196,6 +197,18 @@ export const UNITS: UnitTable = defineUnits(
       schema: 'dl',
       prefixes: [],
       policies: [LADDER_POLICY],
+      instances: 'many',
+    },
+    ops: {
+      unit: 'run-operate',
+      kind: 'service',
+      why: 'Keeps the record of what is in force: every change is a fact with an author.',
+      module: RunOperateModule,
+      calls: [],
+      produces: ['fp.bus.control.v1'],
+      schema: 'gov',
+      prefixes: [],
+      policies: [],
       instances: 'many',
     },
     df: {

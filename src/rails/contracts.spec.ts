@@ -178,6 +178,21 @@ const EXAMPLES: Readonly<Record<string, { readonly good: readonly object[]; read
     ],
     bad: { posture_seq: 0 },
   },
+  'payload.gov.fact': {
+    good: [
+      {
+        fact_id: digestText('f'),
+        kind: 'POLICY_IN_FORCE',
+        scope: 'local',
+        actor: systemActor('ops'),
+        before: null,
+        after: sealPolicy('df.rules', 1, {}).policy_rev,
+        reason: 'in force when it was first looked',
+        observed_at_utc: '2026-01-31T12:00:00.000000Z',
+      },
+    ],
+    bad: { kind: 'RUMOUR' },
+  },
   'payload.sr.ready': { good: [{ message_id: digestText(''), facts_view: ref }], bad: { message_id: 'x' } },
 };
 

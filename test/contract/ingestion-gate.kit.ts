@@ -79,6 +79,10 @@ export class TestPolicies extends Policies {
     if (this.#inForce === undefined) throw new TypeError('no policy is in force');
     return this.#inForce as PolicyInForce<Schema>;
   }
+
+  revisions(): never {
+    throw new TypeError('nobody asks here');
+  }
 }
 
 export function caller(name: string): Principal {

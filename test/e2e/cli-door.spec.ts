@@ -175,7 +175,7 @@ describe('the commands of the door', () => {
       const address = { url: door.url, key: readFileSync(keyFile, 'utf8') };
       const api = new DoorApi(client, () => Promise.resolve(address));
       const progress = openProgress(undefined, clock);
-      const travel = { api, clock, progress, signal: new AbortController().signal };
+      const travel = { api, clock, progress, signal: new AbortController().signal, serves: () => true };
       const stream = await streamToEnd(travel, runIdOf(key), undefined);
       client.close();
       expect(stream.state).toBe('PAUSED');

@@ -243,6 +243,26 @@ export function decisionsSuite(flavour: 'embedded' | 'real', groups: readonly st
       });
     });
 
+    if (flavour === 'embedded')
+      it('stand on policies whose coming into force is listed, with the rungs of the posture', async () => {
+        const listed = async (...words: readonly string[]) => {
+          const { code, stdout } = await cli(['changes', '--data', door.data, '--json', ...words]);
+          expect(code).toBe(0);
+          return JSON.parse(stdout) as {
+            changes: readonly { kind: string; subject: string; before: unknown; after: string; actor: string }[];
+          };
+        };
+        const { changes } = await listed();
+        const [one] = (await decisionsOn(door, run)).values();
+        const cited = one?.policy_rev;
+        const after = `${cited?.revision} (${cited?.content_digest.slice(0, 12)}…)`;
+        const rules = changes.filter(({ subject }) => subject === 'df.decision');
+        expect(rules).toMatchObject([{ kind: 'POLICY_IN_FORCE', before: null, after, actor: 'SYSTEM::ops' }]);
+        expect(changes.filter(({ kind }) => kind === 'POSTURE').map((change) => change.after)).toContain('NORMAL');
+        expect((await listed('--to', '2020-01-01T00:00:00Z')).changes).toEqual([]);
+        expect((await cli(['changes', '--data', door.data, '--from', 'yesterday'])).code).toBe(2);
+      });
+
     // The command of the shipped profile; and last, for its twin leaves a record behind that belongs to nobody.
     if (flavour === 'embedded')
       it('are counted by the command up to outcome and leaf; what belongs to nobody is named', async () => {

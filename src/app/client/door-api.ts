@@ -23,7 +23,8 @@ import { type Validator, validatorOf } from '../../rails/validator.js';
 import type { Address, ApiAnswer, ApiCall, ApiClient } from './api-client.js';
 
 /** The roles whose public routes the commands use. */
-export type DoorRole = 'engine' | 'sr' | 'wsp' | 'ig' | 'edge' | 'labels' | 'ofp' | 'ieg' | 'dl' | 'df' | 'al' | 'dla';
+export type DoorRole =
+  'engine' | 'sr' | 'wsp' | 'ig' | 'edge' | 'labels' | 'ofp' | 'ieg' | 'dl' | 'df' | 'al' | 'dla' | 'ops';
 
 /** Finds the process that serves a role at this moment. */
 export type Door = (role: DoorRole) => Promise<Address>;

@@ -5,7 +5,7 @@ import { type RunFactsView, type RunRequest, runIdOf } from '../../modules/scena
 import type { Pace } from '../../modules/world-stream-producer/world-stream-producer.port.js';
 import type { EventType, SchemaVersion } from '../../rails/envelope.schema.js';
 import type { ScenarioId } from '../../rails/pins.js';
-import type { DoorApi, Reconciliation, Run, Stream } from './door-api.js';
+import type { DoorApi, DoorRole, Reconciliation, Run, Stream } from './door-api.js';
 import type { Progress } from './progress.js';
 import { type DecisionPath, type Equation, equationsOf } from './reconcile.core.js';
 
@@ -15,6 +15,8 @@ export interface Travel {
   readonly clock: Clock;
   readonly signal: AbortSignal;
   readonly progress: Progress;
+  /** Whether somebody runs the role. */
+  readonly serves: (role: DoorRole) => boolean;
 }
 
 export interface Reconciled {

@@ -16,6 +16,8 @@ import type { Door, DoorRole } from './door-api.js';
 
 export interface OpenDoor {
   readonly addressOf: Door;
+  /** Whether somebody runs the role, be it for this command or not; at an address that was named everybody is taken to. */
+  serves(role: DoorRole): boolean;
   close(): Promise<'in order' | 'cut short'>;
 }
 
@@ -49,7 +51,7 @@ export async function openDoor(wish: DoorWish): Promise<OpenDoor> {
     await door.close();
     throw error;
   }
-  return { addressOf: (role) => door.addressOf(role), close: () => door.close() };
+  return { addressOf: (role) => door.addressOf(role), serves: (role) => door.serves(role), close: () => door.close() };
 }
 
 class FolderDoor {
@@ -80,6 +82,10 @@ class FolderDoor {
     return { url, key: this.key };
   }
 
+  serves(role: DoorRole): boolean {
+    return this.#urlOf(role) !== undefined;
+  }
+
   async runMissing(): Promise<void> {
     const missing = this.#missing();
     if (missing.length > 0) this.#own.push(await runHere(this.wish, missing, this.profile, this.folder));
@@ -108,7 +114,7 @@ function doorAt(url: string, flags: DoorFlags): OpenDoor {
   }
   const file = flags.keyFile ?? join(flags.data, 'keys', `${OPERATOR}.key`);
   const address: Address = { url, key: readKeyFile(file) };
-  return { addressOf: () => Promise.resolve(address), close: () => Promise.resolve('in order') };
+  return { addressOf: () => Promise.resolve(address), serves: () => true, close: () => Promise.resolve('in order') };
 }
 
 function finder(profile: Profile, folder: DataFolder): (role: string) => string | undefined {

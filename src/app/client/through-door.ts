@@ -40,7 +40,13 @@ export async function throughDoor(
     });
 
     try {
-      return await work({ api: new DoorApi(client, door.addressOf), clock, signal: interrupt.signal, progress });
+      return await work({
+        api: new DoorApi(client, door.addressOf),
+        clock,
+        signal: interrupt.signal,
+        progress,
+        serves: (role) => door.serves(role),
+      });
     } catch (error) {
       if (!interrupt.signal.aborted) throw error;
       progress.say('Stopped. What was accepted is safe: the same command again goes on where this one ended.');

@@ -57,7 +57,7 @@ export async function demo({ url, key, terminal, signal, always }: DemoPlace): P
   const progress = openProgress(terminal.screen, clock);
   const client = new ApiClient({ clock, signal });
   const api = new DoorApi(client, () => Promise.resolve({ url, key }));
-  const travel: Travel = { api, clock, signal, progress };
+  const travel: Travel = { api, clock, signal, progress, serves: () => true };
   try {
     // A start that was interrupted before it had anything to show left the open-ended run alone.
     const { runs } = await api.runs({ limit: 2 });

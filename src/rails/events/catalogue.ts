@@ -5,6 +5,7 @@ import { type EventType, type SchemaVersion } from '../envelope.schema.js';
 import { ActionIntentSchema } from './action-intent.schema.js';
 import { ActionOutcomeSchema } from './action-outcome.schema.js';
 import { DecisionSchema } from './decision.schema.js';
+import { GovernanceFactSchema } from './governance-fact.schema.js';
 import { LabelSchema } from './label.schema.js';
 import { PostureSchema } from './posture.schema.js';
 import { ReadySchema } from './ready.schema.js';
@@ -33,6 +34,7 @@ export const PAYLOADS: readonly PayloadSchema[] = [
   payload('action_outcome', 'v1', 'Action outcome', ActionOutcomeSchema),
   payload('label', 'v1', 'Label', LabelSchema),
   payload('dl.posture', 'v1', 'Posture', PostureSchema),
+  payload('gov.fact', 'v1', 'Governance fact', GovernanceFactSchema),
   payload('sr.ready', 'v1', 'Run is ready', ReadySchema),
 ];
 

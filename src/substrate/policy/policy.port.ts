@@ -1,5 +1,5 @@
 import type { TSchema } from '@sinclair/typebox';
-import type { SealedPolicy } from '../../rails/policy-rev.js';
+import type { PolicyRev, SealedPolicy } from '../../rails/policy-rev.js';
 import type { Sealed } from '../../rails/schema.js';
 
 /** What a policy artifact of one id must look like. Units bring theirs in the unit table. */
@@ -33,6 +33,9 @@ export type PolicyInForce<Schema extends TSchema> = Omit<SealedPolicy, 'body'> &
 export abstract class Policies {
   /** The very same object until another revision is in force. @throws ProbityError INTERNAL for a kind that the unit's row does not name */
   abstract inForce<Schema extends TSchema>(kind: PolicyKind<Schema>): PolicyInForce<Schema>;
+
+  /** Which revision of each policy is in force in this process; of all of them, for whoever keeps the record. */
+  abstract revisions(): readonly PolicyRev[];
 }
 
 /** Policies that were read and checked at the start. */
@@ -46,5 +49,9 @@ export class StaticPolicies extends Policies {
     if (policy === undefined) throw new TypeError(`no policy "${policy_id}" was read at the start`);
     // The body was checked against the kind's schema when the profile was read.
     return policy as unknown as PolicyInForce<Schema>;
+  }
+
+  revisions(): readonly PolicyRev[] {
+    return [...this.policies.values()].map(({ policy_rev }) => policy_rev);
   }
 }

@@ -1,0 +1,71 @@
+import { Type } from '@sinclair/typebox';
+import { GovernanceFactSchema } from '../../rails/events/governance-fact.schema.js';
+import { PostureSchema } from '../../rails/events/posture.schema.js';
+import type { Sealed } from '../../rails/schema.js';
+import { type Validator, validatorOf } from '../../rails/validator.js';
+import { type DoorApi, type DoorRole, got, queryOf } from './door-api.js';
+
+const FactsSchema = Type.Object({
+  changes: Type.Array(Type.Object({ number: Type.Integer(), fact: GovernanceFactSchema })),
+  next_cursor: Type.Optional(Type.String()),
+});
+const PosturesSchema = Type.Object({
+  changes: Type.Array(Type.Object({ posture: PostureSchema })),
+  next_cursor: Type.Optional(Type.String()),
+});
+type Page<Change> = { readonly changes: readonly Change[]; readonly next_cursor?: string | undefined };
+
+const readers = {
+  facts: validatorOf(FactsSchema, 'the changes'),
+  postures: validatorOf(PosturesSchema, 'the history of the posture'),
+};
+const PAGE_MAX = 200;
+
+export type PolicyChange = Sealed<typeof FactsSchema>['changes'][number]['fact'];
+export type PostureChange = Sealed<typeof PosturesSchema>['changes'][number]['posture'];
+
+/** The routes that say what came into force, and when. */
+export class ChangesApi {
+  constructor(private readonly door: DoorApi) {}
+
+  /** Youngest first, at most so many. */
+  async policies(
+    query: { readonly from?: string | undefined; readonly to?: string | undefined },
+    max: number,
+  ): Promise<readonly PolicyChange[]> {
+    const found = await this.#pages('ops', '/v1/changes', query, readers.facts, max, () => true);
+    return found.map(({ fact }) => fact);
+  }
+
+  /** Youngest first, back to `from`, at most so many. */
+  async postures(from: string | undefined, max: number): Promise<readonly PostureChange[]> {
+    const isWanted = ({ posture }: { readonly posture: PostureChange }): boolean =>
+      from === undefined || Date.parse(posture.decided_at_utc) >= Date.parse(from);
+    const found = await this.#pages('dl', '/v1/posture/history', {}, readers.postures, max, isWanted);
+    return found.map(({ posture }) => posture);
+  }
+
+  /** Page after page until one holds something that is not wanted any more, or there are enough. */
+  async #pages<Change>(
+    role: DoorRole,
+    path: string,
+    query: Readonly<Record<string, string | undefined>>,
+    reader: Validator<Page<Change>>,
+    max: number,
+    isWanted: (change: Change) => boolean,
+  ): Promise<readonly Change[]> {
+    const found: Change[] = [];
+    let cursor: string | undefined;
+    do {
+      const page: Page<Change> = await this.door.ask(
+        role,
+        got(`${path}${queryOf({ ...query, limit: PAGE_MAX, cursor })}`),
+        reader,
+      );
+      const wanted = page.changes.filter(isWanted);
+      found.push(...wanted);
+      cursor = wanted.length < page.changes.length ? undefined : page.next_cursor;
+    } while (cursor !== undefined && found.length < max);
+    return found.slice(0, max);
+  }
+}

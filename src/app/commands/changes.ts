@@ -1,0 +1,109 @@
+import { isUtcMicros, parseUtc, type UtcMicros } from '../../rails/time.js';
+import { ProbityError } from '../../rails/errors/probity-error.js';
+import type { PolicyRev } from '../../rails/policy-rev.js';
+import { ChangesApi, type PolicyChange, type PostureChange } from '../client/changes-api.js';
+import { throughDoor } from '../client/through-door.js';
+import { EXIT, type ExitCode } from '../exit-codes.js';
+import type { DoorFlags } from '../flags.js';
+import { table, type Terminal } from '../terminal.js';
+import type { UnitTable } from '../unit-table.js';
+
+export interface ChangesFlags extends DoorFlags {
+  readonly from?: string;
+  readonly to?: string;
+  readonly limit: number;
+}
+
+interface Change {
+  readonly at_utc: string;
+  /** The unit that keeps the record of it. */
+  readonly source: 'ops' | 'dl';
+  readonly kind: 'POLICY_IN_FORCE' | 'POSTURE';
+  readonly subject: string;
+  readonly before: string | null;
+  readonly after: string;
+  readonly actor: string;
+  readonly why: string;
+  readonly id: string;
+}
+
+/** Every change of what decisions stand on: policies and postures, with who says so. */
+export async function listChanges(units: UnitTable, flags: ChangesFlags, terminal: Terminal): Promise<ExitCode> {
+  const [from, to] = [timeOf(flags.from, '--from'), timeOf(flags.to, '--to')];
+  return await throughDoor(
+    { table: units, flags, terminal, name: 'changes', roles: ['ops'] },
+    async ({ api, serves }) => {
+      const changes = new ChangesApi(api);
+      const [policies, postures] = await Promise.all([
+        changes.policies({ from, to }, flags.limit + 1),
+        // The ladder is not started for this: its first round would be a posture of its own.
+        serves('dl') ? changes.postures(from, flags.limit + 1) : undefined,
+      ]);
+      const all = [...policies.map(ofPolicy), ...(postures ?? []).map(ofPosture)]
+        .filter(({ at_utc }) => to === undefined || Date.parse(at_utc) < Date.parse(to))
+        .sort((a, b) => (a.at_utc < b.at_utc ? 1 : a.at_utc > b.at_utc ? -1 : a.subject < b.subject ? -1 : 1));
+      const shown = all.slice(0, flags.limit);
+      const more = all.length > shown.length;
+      terminal.answer({ changes: shown, more, postures_known: postures !== undefined }, [
+        ...table(
+          ['TIME', 'WHAT', 'FROM', 'TO', 'BY', 'WHY'],
+          shown.map(({ at_utc, subject, before, after, actor, why }) => [
+            at_utc,
+            subject,
+            before ?? '-',
+            after,
+            actor,
+            why,
+          ]),
+        ),
+        ...(more ? ['There are more: narrow it with --from and --to, or raise --limit.'] : []),
+        ...(postures === undefined ? ['Postures are not in this list: nobody runs the role dl.'] : []),
+      ]);
+      return EXIT.OK;
+    },
+  );
+}
+
+function ofPolicy({ fact_id, actor, before, after, reason, observed_at_utc }: PolicyChange): Change {
+  return {
+    at_utc: observed_at_utc,
+    source: 'ops',
+    kind: 'POLICY_IN_FORCE',
+    subject: after.policy_id,
+    before: before === null ? null : revision(before),
+    after: revision(after),
+    actor: actor.actor_id,
+    why: reason,
+    id: fact_id,
+  };
+}
+
+/** The rung before it is not part of a posture: the list shows it as the line below. */
+function ofPosture({ scope_key, mode, health, reason_codes, posture_seq, decided_at_utc }: PostureChange): Change {
+  return {
+    at_utc: decided_at_utc,
+    source: 'dl',
+    kind: 'POSTURE',
+    subject: `posture of ${scope_key}`,
+    before: null,
+    after: mode,
+    actor: 'SYSTEM::dl',
+    why: [health, ...reason_codes].join(', '),
+    id: `${scope_key}:${posture_seq}`,
+  };
+}
+
+function revision({ revision: number, content_digest }: PolicyRev): string {
+  return `${number} (${content_digest.slice(0, 12)}…)`;
+}
+
+function timeOf(text: string | undefined, option: string): UtcMicros | undefined {
+  if (text === undefined || isUtcMicros(text)) return text;
+  try {
+    return parseUtc(text);
+  } catch (cause) {
+    throw new ProbityError('CONFIG_INVALID', `${option} is a time of RFC 3339, such as 2026-01-31T12:00:00Z`, {
+      cause,
+    });
+  }
+}

@@ -1,0 +1,92 @@
+import { Injectable } from '@nestjs/common';
+import type { GovernanceFact } from '../../rails/events/governance-fact.schema.js';
+import type { PolicyRev } from '../../rails/policy-rev.js';
+import type { UtcMicros } from '../../rails/time.js';
+import { Database } from '../../substrate/database/database.port.js';
+import type { Head } from './changes.core.js';
+
+export interface FactRow {
+  readonly number: number;
+  readonly fact: GovernanceFact;
+}
+
+export interface ChangesQuery {
+  readonly limit: number;
+  readonly before?: number;
+  readonly from?: UtcMicros;
+  readonly to?: UtcMicros;
+  /** Of this policy alone. */
+  readonly subject?: string;
+}
+
+/** The schema `gov`: what came into force, when, and what the control topic was not told of yet. */
+@Injectable()
+export class RunOperateStore {
+  constructor(private readonly database: Database) {}
+
+  /** Lets `next` say what is new on top of the last facts, one process at a time; facts, heads and messages are one commit. */
+  async record(
+    next: (heads: ReadonlyMap<string, Head>) => readonly GovernanceFact[],
+  ): Promise<readonly GovernanceFact[]> {
+    return await this.database.transaction(async (transaction) => {
+      await transaction.query('select 1 from turn for update');
+      const { rows } = await transaction.query<{ subject: string; fact_id: string; policy_rev: PolicyRev }>(
+        'select subject, fact_id, policy_rev from heads',
+      );
+      const facts = next(
+        new Map(rows.map(({ subject, fact_id, policy_rev }) => [subject, { factId: fact_id, policyRev: policy_rev }])),
+      );
+      if (facts.length === 0) return facts;
+      const subjects = facts.map(({ after }) => after.policy_id);
+      const ids = facts.map(({ fact_id }) => fact_id);
+      await transaction.query(
+        `with new as (
+           insert into facts (fact_id, kind, subject, fact, observed_at)
+           select * from unnest($1::text[], $2::text[], $3::text[], $4::jsonb[], $5::timestamptz[])
+           returning number
+         ) insert into outbox (number) select number from new`,
+        [
+          ids,
+          facts.map(({ kind }) => kind),
+          subjects,
+          facts.map((fact) => JSON.stringify(fact)),
+          facts.map(({ observed_at_utc }) => observed_at_utc),
+        ],
+      );
+      await transaction.query(
+        `insert into heads (subject, fact_id, policy_rev) select * from unnest($1::text[], $2::text[], $3::jsonb[])
+         on conflict (subject) do update set fact_id = excluded.fact_id, policy_rev = excluded.policy_rev`,
+        [subjects, ids, facts.map(({ after }) => JSON.stringify(after))],
+      );
+      return facts;
+    });
+  }
+
+  /** Oldest first. */
+  async unpublished(limit: number): Promise<readonly FactRow[]> {
+    const { rows } = await this.database.query<FactRow>(
+      { text: 'select number, fact from outbox join facts using (number) order by number limit $1', readOnly: true },
+      [limit],
+    );
+    return rows;
+  }
+
+  async published(numbers: readonly number[]): Promise<void> {
+    await this.database.query('delete from outbox where number = any($1::bigint[])', [numbers]);
+  }
+
+  /** Youngest first. */
+  async changes({ limit, before, from, to, subject }: ChangesQuery): Promise<readonly FactRow[]> {
+    const { rows } = await this.database.query<FactRow>(
+      {
+        text: `select number, fact from facts
+               where ($2::bigint is null or number < $2) and ($3::timestamptz is null or observed_at >= $3)
+                 and ($4::timestamptz is null or observed_at < $4) and ($5::text is null or subject = $5)
+               order by number desc limit $1`,
+        readOnly: true,
+      },
+      [limit, before ?? null, from ?? null, to ?? null, subject ?? null],
+    );
+    return rows;
+  }
+}

@@ -1,23 +1,30 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Posture } from '../src/rails/events/posture.schema.js';
 import type { RunRequest } from '../src/modules/scenario-runner/scenario-runner.port.js';
 import { Door, importedRun } from '../test/support/door.js';
 import { eventually } from '../test/support/eventually.js';
 import { handbookFile } from '../test/support/handbook-file.js';
+import { openInside } from '../test/support/inside.js';
+import { asTopicName } from '../src/rails/eb-ref.js';
 import { plainTransaction } from './door.kit.js';
-import type { Bench, SingleResult } from './harness.js';
+import { type Bench, type BenchResult, type SingleResult, timingOf } from './harness.js';
 import { openLoop } from './open-loop.js';
 
 const ROWS = 40_000;
 const SECONDS = 20;
 
 /** The whole path, all roles in one process: a file decided and carried out, decided again, and verdicts at once at a fixed rate. */
-export const bench: Bench = async (note) => {
-  const door = await Door.open('embedded', ['all']);
+export const bench: Bench = (note) => wholePath('embedded', note);
+
+export async function wholePath(
+  flavour: 'embedded' | 'real',
+  note: (text: string) => void,
+): Promise<readonly BenchResult[]> {
+  const door = await Door.open(flavour, ['all']);
   try {
     note(
-      'All roles in one process, embedded database with fsync on; the load comes from another process of the machine.',
+      flavour === 'embedded'
+        ? 'All roles in one process, embedded database with fsync on; the load comes from another process of the machine.'
+        : 'All roles in one process, on Kafka, S3 and Postgres; servers and load on the same two cores.',
     );
     const dl = await door.client('dl');
     await eventually(
@@ -26,11 +33,13 @@ export const bench: Bench = async (note) => {
       60_000,
     );
     await throughput(door, note);
-    return await verdicts(door);
+    const results = await verdicts(door);
+    if (flavour === 'embedded') await rebuild(door, note);
+    return results;
   } finally {
     await door.close();
   }
-};
+}
 
 async function throughput(door: Door, note: (text: string) => void): Promise<void> {
   const { run_id } = await importedRun(door, handbookFile(ROWS, 5), 'bench');
@@ -66,18 +75,89 @@ async function verdicts(door: Door): Promise<readonly SingleResult[]> {
     strategy: 'AUTO',
   } as unknown as RunRequest);
   await door.settled(run.run_id);
-  const key = readFileSync(join(door.data, 'keys', 'operator.key'), 'utf8').trim();
   const url = `${await door.program('all').url()}/v1/decisions`;
   const at = (ratePerS: number, seconds: number): Promise<SingleResult> =>
     openLoop({
       name: 'POST /v1/decisions',
       url,
-      key,
+      key: door.key(),
       ratePerS,
       seconds,
       body: (n) => ({ transaction: plainTransaction(`${ratePerS}-${seconds}-${n}`, n), deadline_ms: 10_000 }),
       accepts: (status, text) => status === 200 && text.includes('"timed_out":false'),
     });
   await at(50, 5);
-  return [await at(100, SECONDS), await at(200, SECONDS)];
+  const results = [await at(100, SECONDS), await at(200, SECONDS)];
+  return door.embedded ? [...results, await bareInserts(door, 200, SECONDS)] : results;
+}
+
+/** One row inserted and committed for each request, at the same rate on the same server: what nobody could be faster than. */
+async function bareInserts(door: Door, ratePerS: number, seconds: number): Promise<SingleResult> {
+  const inside = await openInside(door.data);
+  const times: number[] = [];
+  try {
+    await inside.administrate('create table bench_rows (number bigint, body text)');
+    await inside.pooled(8, async (query) => {
+      const startMs = performance.now();
+      const pending: Promise<void>[] = [];
+      for (let n = 0; n < ratePerS * seconds; n += 1) {
+        const dueMs = startMs + (n * 1_000) / ratePerS;
+        const waitMs = dueMs - performance.now();
+        if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
+        const body = JSON.stringify(plainTransaction(`bare-${n}`, n));
+        pending.push(
+          query('insert into bench_rows values ($1, $2)', [n, body]).then(() => {
+            times.push(performance.now() - dueMs);
+          }),
+        );
+      }
+      await Promise.all(pending);
+    });
+  } finally {
+    await inside.close();
+  }
+  return { name: `bare: one row inserted and committed at ${ratePerS}/s for ${seconds} s`, timing: timingOf(times) };
+}
+
+/** How long features and graph take to be made again from the bus alone, when nothing of them is left. */
+async function rebuild(door: Door, note: (text: string) => void): Promise<void> {
+  await door.kill('all');
+  const inside = await openInside(door.data);
+  let records = 0;
+  try {
+    for (const { highWater } of await inside.bus.marks(asTopicName('fp.bus.traffic.v1'))) records += highWater;
+    for (const schema of ['ofp', 'ieg']) {
+      const tables = await inside.administrate(
+        `select table_name as name from information_schema.tables where table_schema = $1 and table_name in ('segments', 'positions', 'runs')`,
+        [schema],
+      );
+      for (const { name } of tables) await inside.administrate(`truncate ${schema}.${String(name)} cascade`);
+    }
+  } finally {
+    await inside.close();
+  }
+  for (const role of ['ofp', 'ieg'] as const) {
+    const startMs = performance.now();
+    await door.start(role);
+    const client = await door.client(role);
+    const path = role === 'ofp' ? '/v1/features/status' : '/v1/graph/status';
+    const bootedMs = performance.now();
+    await eventually(
+      async () => JSON.stringify((await client.get(path)).body),
+      (text) => sumOfOffsets(text) >= records,
+      600_000,
+    );
+    const seconds = (performance.now() - bootedMs) / 1_000;
+    const boot = ((bootedMs - startMs) / 1_000).toFixed(1);
+    note(
+      `Rebuild of ${role}: ${records.toLocaleString('en')} records of the bus in ${seconds.toFixed(1)} s after a start of ${boot} s.`,
+    );
+    await door.kill(role);
+  }
+}
+
+/** What a status says of how far it has read the traffic topic. */
+function sumOfOffsets(text: string): number {
+  const basis = /"fp\.bus\.traffic\.v1":\{([^}]*)\}/.exec(text)?.[1] ?? '';
+  return [...basis.matchAll(/:(\d+)/g)].reduce((sum, [, offset]) => sum + Number(offset), 0);
 }

@@ -62,10 +62,10 @@ export function labelFeedSuite(ground: () => FeedGround): void {
     const policies = new StaticPolicies(new Map([[FEED_POLICY.policy_id, policy]]));
     const store = new LabelStoreStore(database);
     const clock = new SystemClock();
-    const { telemetry } = recordedTelemetry();
+    const { telemetry, metricsText } = recordedTelemetry();
     const feed = new LabelFeed(store, objects, bus, policies, clock, telemetry);
     opened.push(feed);
-    return { store, feed, consumer: new LabelStoreConsumer(store, objects, feed, clock, telemetry) };
+    return { store, feed, metricsText, consumer: new LabelStoreConsumer(store, objects, feed, clock, telemetry) };
   }
 
   const made = async (
@@ -180,6 +180,17 @@ export function labelFeedSuite(ground: () => FeedGround): void {
     unit.feed.onApplicationBootstrap();
     expect(await ended(unit, run)).toMatchObject({ state: 'DONE', published: 4 });
     expect(told(run, await published(run))).toEqual(['t-5 LEGIT_CONFIRMED', 't-9 FRAUD_CONFIRMED']);
+  });
+
+  it('passes by what nobody can read, and counts it', async () => {
+    const { store, consumer, metricsText } = open();
+    const records = ['not json', '{}'].map((text, offset): BusRecord => {
+      return { key: null, headers: {}, offset: offset as never, appendedAtMs: 0, value: Buffer.from(text) };
+    });
+    const next = 2 as never;
+    await consumer.take({ topic: CONTROL, partition: 3, records, nextOffset: next, highWater: next });
+    expect(await store.positions([{ topic: CONTROL, partition: 3 }])).toMatchObject([{ offset: 2 }]);
+    expect(await metricsText()).toMatch(/^labels_invalid_total\S* 2$/m);
   });
 
   it('says that a run has no labels', async () => {

@@ -199,6 +199,7 @@ describe('READY on the control topic', () => {
     expectWhole(await producer.until(run, 'COMPLETED'), 120);
     const unreadable = producer.telemetry.lines().filter(({ event }) => event === 'ready_unreadable');
     expect(unreadable.map(({ offset }) => offset)).toEqual([0, 2, 4]);
+    expect(await producer.telemetry.metricsText()).toMatch(/^wsp_unreadable_total\S* 3$/m);
     const at = [{ topic: CONTROL, partition }];
     expect(await producer.store.positions(at)).toEqual([{ topic: CONTROL, partition, offset: 8 }]);
   });

@@ -69,6 +69,11 @@ export class Door {
     await this.#programs.get(roles)?.end('SIGKILL');
   }
 
+  /** The operator's key. */
+  key(): string {
+    return this.flavour.key();
+  }
+
   program(roles: string): Program {
     const program = this.#programs.get(roles);
     if (program === undefined) throw new Error(`no process of ${roles} was started`);

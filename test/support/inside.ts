@@ -12,6 +12,11 @@ export interface Inside {
   readonly bus: Bus;
   /** Past every grant and trigger. */
   administrate(text: string, values?: readonly unknown[]): Promise<readonly Readonly<Record<string, unknown>>[]>;
+  /** The same over so many connections at once. */
+  pooled(
+    connections: number,
+    work: (query: (text: string, values: readonly unknown[]) => Promise<void>) => Promise<void>,
+  ): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -22,6 +27,7 @@ export async function openInside(data: string | null): Promise<Inside> {
     return {
       bus,
       administrate: () => Promise.reject(new Error('this log stands in no database')),
+      pooled: () => Promise.reject(new Error('this log stands in no database')),
       close: () => bus.close(),
     };
   }
@@ -39,6 +45,17 @@ export async function openInside(data: string | null): Promise<Inside> {
         return (await client.query<Record<string, unknown>>(text, [...values])).rows;
       } finally {
         await client.end();
+      }
+    },
+    async pooled(connections, work) {
+      const { host, port, database } = address;
+      const pool = new pg.Pool({ host, port, database, ...admin, max: connections });
+      try {
+        await work(async (text, values) => {
+          await pool.query(text, [...values]);
+        });
+      } finally {
+        await pool.end();
       }
     },
     async close() {

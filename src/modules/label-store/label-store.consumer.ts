@@ -1,4 +1,5 @@
 import { Controller } from '@nestjs/common';
+import type { Counter } from '@opentelemetry/api';
 import { isProbityError } from '../../rails/errors/probity-error.js';
 import { ReadySchema } from '../../rails/events/ready.schema.js';
 import { readEvent } from '../../rails/events/read-event.js';
@@ -22,13 +23,19 @@ export const LABELS_OUTPUT = 'labels';
 /** READY from the control topic: what has labels is queued for publishing. A record that cannot be read stops nobody. */
 @Controller()
 export class LabelStoreConsumer {
+  readonly #invalid: Counter;
+
   constructor(
     private readonly store: LabelStoreStore,
     private readonly objects: Objects,
     private readonly feed: LabelFeed,
     private readonly clock: Clock,
     private readonly telemetry: Telemetry,
-  ) {}
+  ) {
+    this.#invalid = telemetry.meter.createCounter('labels.invalid', {
+      description: 'records of the control topic that could not be read',
+    });
+  }
 
   @BusHandler('labels', 'fp.bus.control.v1')
   async take(batch: RecordBatch): Promise<void> {
@@ -37,6 +44,7 @@ export class LabelStoreConsumer {
       const read = readEvent(value);
       if (!read.ok) {
         const { topic, partition } = batch;
+        this.#invalid.add(1);
         this.telemetry.logger.error('labels_invalid_record', { topic, partition, offset, detail: read.says });
         continue;
       }

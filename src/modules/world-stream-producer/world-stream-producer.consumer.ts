@@ -1,4 +1,5 @@
 import { Controller } from '@nestjs/common';
+import type { Counter } from '@opentelemetry/api';
 import { isProbityError } from '../../rails/errors/probity-error.js';
 import { differingPins } from '../../rails/pins.js';
 import { fromEpochMs } from '../../rails/time.js';
@@ -24,6 +25,8 @@ type ReadyRecord = Extract<ControlRecord, { kind: 'ready' }>;
  */
 @Controller()
 export class WorldStreamProducerConsumer {
+  readonly #unreadable: Counter;
+
   constructor(
     private readonly store: WorldStreamProducerStore,
     private readonly objects: Objects,
@@ -31,7 +34,11 @@ export class WorldStreamProducerConsumer {
     private readonly clock: Clock,
     private readonly telemetry: Telemetry,
     private readonly service: WorldStreamProducerService,
-  ) {}
+  ) {
+    this.#unreadable = telemetry.meter.createCounter('wsp.unreadable', {
+      description: 'records of the control topic that could not be read',
+    });
+  }
 
   @BusHandler('wsp', 'fp.bus.control.v1')
   async take(batch: RecordBatch): Promise<void> {
@@ -53,8 +60,10 @@ export class WorldStreamProducerConsumer {
     return records.flatMap(({ value, offset }) => {
       const record = readControl(Buffer.from(value).toString('utf8'));
       if (record.kind === 'ready') return [record];
-      if (record.kind === 'invalid')
+      if (record.kind === 'invalid') {
+        this.#unreadable.add(1);
         this.telemetry.logger.error('ready_unreadable', { topic, partition, offset, detail: record.says });
+      }
       return [];
     });
   }

@@ -295,6 +295,7 @@ function connectConsumers(
         await app.get<PositionStore>(consumes.positions, { strict: false }).positions(partitions),
       startWhenUnknown: consumes.startWhenUnknown,
       batchRecordsMax: consumes.batchRecordsMax,
+      ...(consumes.gatherMs === undefined ? {} : { gather: { forMs: consumes.gatherMs, clock: parts.clock } }),
     });
     app.connectMicroservice({ strategy: server }, { inheritAppConfig: true });
     return [server];

@@ -26,6 +26,8 @@ export interface UnitConsumer<Topic extends string> {
   readonly positions: Type<PositionStore>;
   readonly startWhenUnknown: 'low-water' | 'high-water';
   readonly batchRecordsMax: number;
+  /** So long records gather once the unit has caught up: for units that nobody waits for. */
+  readonly gatherMs?: number;
 }
 
 /** One row of the table: everything that composition, documentation and deployment need to know about a unit. */

@@ -209,6 +209,21 @@ export function actionsLayerSuite(open: () => Database): void {
     });
   });
 
+  it('a batch that holds nothing costs no commit: its position is noted with the next intent, and at the latest after so many records', async () => {
+    const { consumer } = life();
+    const other = envelope(intent()).replace('"event_type":"action_intent"', '"event_type":"decision"');
+    const at = async (): Promise<number | undefined> =>
+      (await store.positions([{ topic: TRAFFIC, partition: 0 }]))[0]?.offset;
+    await consumer.take(batch(other));
+    expect(await at()).toBeUndefined();
+    await consumer.take(batch(other, envelope(intent())));
+    expect(await at()).toBe(2);
+    await consumer.take(batch(...Array.from({ length: 1_000 }, () => other)));
+    expect(await at()).toBe(2);
+    await consumer.take(batch(...Array.from({ length: 1_001 }, () => other)));
+    expect(await at()).toBe(1_001);
+  });
+
   it('what is no intent is passed by, and kept with its reason', async () => {
     const one = intent();
     const halved = envelope(one).replace('"action_key":"primary",', '');

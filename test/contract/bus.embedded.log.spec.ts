@@ -15,6 +15,8 @@ import {
   spec,
   texts,
 } from '../../src/substrate/bus/contract/kit.js';
+import { type Fetched, LogReader } from '../../src/substrate/bus/embedded/log.js';
+import { TopicCatalog } from '../../src/substrate/bus/embedded/topics.js';
 import { Retention } from '../../src/substrate/bus/embedded/retention.js';
 import { SystemClock } from '../../src/substrate/clock/system.clock.js';
 import { type Database } from '../../src/substrate/database/database.port.js';
@@ -215,6 +217,42 @@ describe('the log of the embedded bus', () => {
     // 2.5 MB each: a batch ends with the record that passes 4 MB.
     expect(sizes.length).toBeGreaterThan(1);
     expect(sizes.reduce((sum, size) => sum + size, 0)).toBe(8);
+  });
+
+  it('answers readers that stand at the same place by one statement, each within its own limits', async () => {
+    const { bus, own } = scene();
+    const topic = names.topic();
+    await bus.ensureTopics([spec(topic, 2)]);
+    await append(bus, topic, records('a', 7), 0);
+    await append(bus, topic, records('b', 4), 1);
+    let statements = 0;
+    const counted = {
+      query: (statement: never, values: never) => {
+        statements += 1;
+        return own.query(statement, values);
+      },
+    } as unknown as Database;
+    const topics = new TopicCatalog(own);
+    const log = new LogReader(counted, topics);
+    const places = [at(topic, 0, 0), at(topic, 1, 0)];
+    const limits = [10, 3, 8].map((recordsMax) => ({ partitionRecordsMax: recordsMax, recordsMax }));
+    const counts = (fetched: readonly Fetched[]) => fetched.map(({ batch }) => batch?.records.length ?? 0);
+    const together = await Promise.all(limits.map((one) => log.fetch(places, one)));
+    expect(statements).toBe(1);
+    expect(together.map(counts)).toEqual([
+      [7, 3],
+      [3, 0],
+      [7, 1],
+    ]);
+    // As each would have been answered by itself.
+    for (const [index, one] of limits.entries()) {
+      const alone = await log.fetch(places, one);
+      expect(together[index]).toEqual(alone);
+    }
+    expect(statements).toBe(4);
+    // Another place is another question.
+    await Promise.all([log.fetch(places, limits[0] as never), log.fetch([at(topic, 0, 1)], limits[0] as never)]);
+    expect(statements).toBe(6);
   });
 
   it('reads by its key, whatever the server knows of the table: fresh, large, never analysed', async () => {

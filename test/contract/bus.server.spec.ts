@@ -6,7 +6,13 @@ import { EventPattern } from '@nestjs/microservices';
 import { from, map, type Observable } from 'rxjs';
 import { type BusHarness } from '../../src/substrate/bus/bus.contract.js';
 import { type BusRecord, type PartitionStatus, type RecordBatch } from '../../src/substrate/bus/bus.port.js';
-import { type BusContext, BusHandler, BusServer, consumerId } from '../../src/substrate/bus/bus.server.js';
+import {
+  type BusContext,
+  BusHandler,
+  BusServer,
+  type BusServerOptions,
+  consumerId,
+} from '../../src/substrate/bus/bus.server.js';
 import {
   append,
   eventually,
@@ -19,6 +25,7 @@ import {
   within,
 } from '../../src/substrate/bus/contract/kit.js';
 import { AppliedStore } from '../../src/substrate/bus/contract/members.js';
+import { ManualClock } from '../../src/substrate/clock/manual.clock.js';
 import { embeddedBusHarness } from '../support/bus.js';
 import { openTestPostgres, type TestPostgres } from '../support/database.js';
 
@@ -48,7 +55,7 @@ interface Plan {
 }
 
 /** Two units in one process that handle the same topic, the first a second one as well. */
-async function twoUnits(more: readonly ('open' | 'twice')[] = []) {
+async function twoUnits(more: readonly ('open' | 'twice')[] = [], gather?: BusServerOptions['gather']) {
   const { bus } = harnessOf();
   const names = freshNames();
   const [shared, own] = [names.topic('shared'), names.topic('own')];
@@ -115,6 +122,7 @@ async function twoUnits(more: readonly ('open' | 'twice')[] = []) {
       positions: store.positions,
       startWhenUnknown: 'low-water',
       batchRecordsMax: 10,
+      ...(gather === undefined ? {} : { gather }),
     });
     app.connectMicroservice({ strategy: server }, { inheritAppConfig: true });
     return server;
@@ -155,6 +163,30 @@ describe('the bus as a Nest transport', () => {
         [shared, 0],
       ].sort(),
     );
+    await app.close();
+  });
+
+  it('lets records gather for a unit that nobody waits for, once it has caught up', async () => {
+    const clock = new ManualClock();
+    const { app, bus, shared, stores, plan, connectOne } = await twoUnits([], { forMs: 100, clock });
+    connectOne();
+    const sizes: number[] = [];
+    plan.one = (batch) => {
+      sizes.push(batch.records.length);
+      stores.one.apply(batch);
+    };
+    await append(bus, shared, records('s', 25));
+    await app.init();
+    await app.startAllMicroservices();
+    // What is there already is taken at once, batch after batch.
+    await eventually('the unit to catch up', () => stores.one.count === 25);
+    for (let n = 0; n < 3; n += 1) await append(bus, shared, records('s', 1, 25 + n));
+    await pause(300);
+    expect(sizes).toEqual([10, 10, 5]);
+    await clock.advance(100);
+    await eventually('the gathered records', () => stores.one.count === 28);
+    expect(sizes).toEqual([10, 10, 5, 3]);
+    // A unit that is told to stop does not wait for more.
     await app.close();
   });
 

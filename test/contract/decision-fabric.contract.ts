@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
-import { BATCH_RECORDS_MAX } from '../../src/modules/decision-fabric/decision-fabric.consumer.js';
+import { PASSED_BY_MAX, SUSPICIOUS_MAX } from '../../src/modules/decision-fabric/decision-fabric.consumer.js';
 import { DecisionFabricStore } from '../../src/modules/decision-fabric/decision-fabric.store.js';
 import { MOST_RESTRICTIVE, unrestricted } from '../../src/rails/capability-mask.js';
 import { canonicalJson } from '../../src/rails/canonical-json.js';
@@ -85,9 +85,55 @@ export function decisionFabricSuite(open: () => Database): void {
       const log = logOf(1);
       await life().consumer.take(all(log));
       const follow = { ...log, records: [...gate.admitted.values()].map(({ text }, at) => recordOf(text, 10 + at)) };
-      await life().consumer.take(batchOf(follow, 10, 100));
+      const { consumer } = life();
+      await consumer.take(batchOf(follow, 10, 100));
       expect(gate.decisions).toHaveLength(1);
-      expect(await store.positions([log])).toMatchObject([{ offset: 12 }]);
+      // A batch that holds nothing costs no commit: the position stands behind the last trigger still.
+      expect(await store.positions([log])).toMatchObject([{ offset: 1 }]);
+    });
+
+    it('what holds nothing is noted with the next trigger, and at the latest after so many records', async () => {
+      const [log, later] = [logOf(1), logOf(1)];
+      const { consumer } = life();
+      await consumer.take(all(log));
+      const [text] = [...gate.admitted.values()].map((admitted) => admitted.text);
+      const passBy = async (from: number, count: number): Promise<void> => {
+        const records = Array.from({ length: count }, (_, at) => recordOf(text ?? '', from + at));
+        await consumer.take(batchOf({ ...log, records }, from, from + count));
+      };
+      await passBy(1, PASSED_BY_MAX);
+      expect(await store.positions([log])).toMatchObject([{ offset: 1 }]);
+      await passBy(1 + PASSED_BY_MAX, 1);
+      expect(await store.positions([log])).toMatchObject([{ offset: 2 + PASSED_BY_MAX }]);
+      await passBy(2 + PASSED_BY_MAX, 10);
+      const at = 12 + PASSED_BY_MAX;
+      const records = later.records.map((one) => ({ ...one, offset: at as Offset }));
+      await consumer.take(batchOf({ ...log, records }, at, at + 1));
+      expect(await store.positions([log])).toMatchObject([{ offset: at + 1 }]);
+    });
+
+    it('a batch that was half done behind what was passed by is found again: nothing is decided twice', async () => {
+      const [log, later] = [logOf(1), logOf(3)];
+      const first = life();
+      await first.consumer.take(all(log));
+      const [text] = [...gate.admitted.values()].map((admitted) => admitted.text);
+      const nothing = Array.from({ length: PASSED_BY_MAX }, (_, at) => recordOf(text ?? '', 1 + at));
+      const passed = batchOf({ ...log, records: nothing }, 1, 1 + PASSED_BY_MAX);
+      const records = later.records.map((one, at) => ({ ...one, offset: (1 + PASSED_BY_MAX + at) as Offset }));
+      const half = batchOf({ ...log, records }, 1 + PASSED_BY_MAX, 4 + PASSED_BY_MAX);
+      await first.consumer.take(passed);
+      await first.consumer.take(half);
+      const decided = gate.decisions.length;
+      // The life that ends before its commit: the gate has the decisions, and the position was never noted.
+      await open().query('update positions set next_offset = 1 where partition = $1', [log.partition]);
+      const second = life();
+      const [position] = await second.positions.positions([log]);
+      expect(position?.offset).toBe(1);
+      const asked = gate.receiptCalls;
+      await second.consumer.take(passed);
+      await second.consumer.take(half);
+      expect(gate.receiptCalls).toBe(asked + 1);
+      expect(gate.decisions).toHaveLength(decided);
     });
 
     it('a record that nobody can read is recorded and passed by; the others are decided', async () => {
@@ -146,13 +192,13 @@ export function decisionFabricSuite(open: () => Database): void {
       expect(gate.decisions.at(-1)).toMatchObject({ outcome: 'DECLINE', posture: { mask: MOST_RESTRICTIVE } });
     });
 
-    it('the gate is asked for earlier decisions only within one batch behind a start, so that the hot path pays nothing', async () => {
+    it('the gate is asked for earlier decisions only within one batch and what was passed by behind a start, so that the hot path pays nothing', async () => {
       const { consumer, positions } = life();
       const log = logOf(3);
       await positions.positions([log]);
       await consumer.take(all(log));
       expect(gate.receiptCalls).toBe(1);
-      positions.passed(log, BATCH_RECORDS_MAX);
+      positions.passed(log, SUSPICIOUS_MAX);
       await consumer.take(all(logOf(3)));
       expect(gate.receiptCalls).toBe(1);
       await positions.positions([log]);

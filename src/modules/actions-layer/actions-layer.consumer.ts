@@ -20,6 +20,7 @@ import { OutcomePublisher } from './outcome.publisher.js';
 import { ActionExecutor } from './outward/action-executor.js';
 
 export const TRAFFIC = 'fp.bus.traffic.v1';
+const PASSED_BY_MAX = 1_000;
 const intents = validatorOf(ActionIntentSchema, 'the intent');
 
 /**
@@ -29,6 +30,9 @@ const intents = validatorOf(ActionIntentSchema, 'the intent');
  */
 @Controller()
 export class ActionsLayerConsumer {
+  /** Records of each partition that were passed by since its position was noted. */
+  readonly #passedBy = new Map<number, number>();
+
   constructor(
     private readonly store: ActionsLayerStore,
     private readonly policies: Policies,
@@ -77,7 +81,12 @@ export class ActionsLayerConsumer {
     // What is done already must be told; what is new waits where it stands, on the bus.
     if (policy.body.posture === 'DRAIN' && judged.length > 0)
       throw new ProbityError('AL_DRAINING', 'the policy al.actions says DRAIN: nothing new is begun');
+    if (judged.length + refused.length === 0 && this.#mayPassBy(batch)) {
+      this.signals.batch(batch, [], 0, 0, 0);
+      return;
+    }
     const { fresh, duplicates, conflicts } = await this.store.take(batch, judged, refused, now);
+    this.#passedBy.delete(batch.partition);
     for (const { offset, reason, detail } of refused)
       this.telemetry.logger.error('al_refused', { partition: batch.partition, offset, reason, detail });
     if (conflicts > 0) this.telemetry.logger.error('al_conflict', { partition: batch.partition, conflicts });
@@ -90,6 +99,16 @@ export class ActionsLayerConsumer {
       this.publisher.wake();
       if (fresh.some(({ then }) => then.kind === 'outward')) this.executor.wake();
     }
+  }
+
+  /**
+   * What holds nothing for this unit moves nothing: its position is noted with the next batch that does, and at the latest after so many records. Whoever
+   * comes again passes them by again.
+   */
+  #mayPassBy({ partition, records }: RecordBatch): boolean {
+    const passed = (this.#passedBy.get(partition) ?? 0) + records.length;
+    this.#passedBy.set(partition, passed > PASSED_BY_MAX ? 0 : passed);
+    return passed <= PASSED_BY_MAX;
   }
 
   /** For whoever reads the logs; the row is the effect, and this is its echo. */

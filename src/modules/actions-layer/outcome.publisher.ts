@@ -19,6 +19,7 @@ export class OutcomePublisher implements OnApplicationBootstrap, OnModuleDestroy
   readonly #ended = new AbortController();
   #bell = new AbortController();
   #loop: Promise<void> = Promise.resolve();
+  #measuredMs = -Infinity;
 
   constructor(
     private readonly store: ActionsLayerStore,
@@ -66,12 +67,20 @@ export class OutcomePublisher implements OnApplicationBootstrap, OnModuleDestroy
     return told.length;
   }
 
+  /** What waits, for the meters; now and then, since it costs a query. */
+  async #measure(): Promise<void> {
+    const nowMs = this.clock.monotonicMs();
+    if (nowMs - this.#measuredMs < LOOK_AGAIN_MS) return;
+    this.#measuredMs = nowMs;
+    this.signals.outbox(await this.store.outbox(), this.clock.nowMs());
+  }
+
   async #run(): Promise<void> {
     while (!this.#ended.signal.aborted) {
       this.#bell = new AbortController();
       try {
         if ((await this.round()) > 0) continue;
-        this.signals.outbox(await this.store.outbox(), this.clock.nowMs());
+        await this.#measure();
       } catch (error) {
         this.telemetry.logger.warn('al_publish_failed', { detail: String(error) });
       }

@@ -24,6 +24,9 @@ import { type Admitted, type Made, Submission } from './submission.js';
 export const TRAFFIC = 'fp.bus.traffic.v1';
 /** Of one delivery; also how far a batch that was begun in an earlier life can reach. */
 export const BATCH_RECORDS_MAX = 500;
+/** Records without a trigger that may pass before the position is noted: each of their own commit would cost what a decision costs. */
+export const PASSED_BY_MAX = 500;
+export const SUSPICIOUS_MAX = BATCH_RECORDS_MAX + PASSED_BY_MAX;
 
 interface Sorted {
   readonly triggers: readonly (Omit<Made, 'decision'> & { readonly context: Context })[];
@@ -34,27 +37,45 @@ interface Sorted {
  * Where the batches begin, and how far it is known that they were not begun before.
  *
  * One batch of a partition is in flight at a time. So whatever an earlier life left half done lies within one batch's length from the stored
- * position: there, and only there, the gate is asked for decisions that stand already. The hot path pays nothing for it.
+ * position, and from what was passed by behind it: there, and only there, the gate is asked for decisions that stand already. The hot path
+ * pays nothing for it.
  */
 @Injectable()
 export class DecisionPositions implements PositionStore {
   readonly #suspicious = new Map<string, number>();
+  /** Records since the position was noted. */
+  readonly #passedBy = new Map<string, number>();
 
   constructor(private readonly store: DecisionFabricStore) {}
 
   /** Asked at each assignment and after each failed batch: what follows may have been begun before. */
   async positions(partitions: readonly TopicPartition[]): Promise<readonly Position[]> {
-    for (const { topic, partition } of partitions) this.#suspicious.set(`${topic} ${partition}`, BATCH_RECORDS_MAX);
+    for (const { topic, partition } of partitions) this.#suspicious.set(`${topic} ${partition}`, SUSPICIOUS_MAX);
+    for (const { topic, partition } of partitions) this.#passedBy.delete(`${topic} ${partition}`);
     return await this.store.positions(partitions);
   }
 
   mayHaveBeenBegun({ topic, partition }: TopicPartition): boolean {
-    return (this.#suspicious.get(`${topic} ${partition}`) ?? BATCH_RECORDS_MAX) > 0;
+    return (this.#suspicious.get(`${topic} ${partition}`) ?? SUSPICIOUS_MAX) > 0;
   }
 
   passed({ topic, partition }: TopicPartition, records: number): void {
     const name = `${topic} ${partition}`;
-    this.#suspicious.set(name, Math.max(0, (this.#suspicious.get(name) ?? BATCH_RECORDS_MAX) - records));
+    this.#suspicious.set(name, Math.max(0, (this.#suspicious.get(name) ?? SUSPICIOUS_MAX) - records));
+  }
+
+  /** Whether a batch that holds nothing may go without its position being noted. */
+  mayPassBy({ topic, partition }: TopicPartition, records: number): boolean {
+    const name = `${topic} ${partition}`;
+    const passed = (this.#passedBy.get(name) ?? 0) + records;
+    if (passed > PASSED_BY_MAX) return false;
+    this.#passedBy.set(name, passed);
+    return true;
+  }
+
+  /** The position of the partition was noted. */
+  noted({ topic, partition }: TopicPartition): void {
+    this.#passedBy.delete(`${topic} ${partition}`);
   }
 }
 
@@ -101,7 +122,11 @@ export class DecisionFabricConsumer {
             (inner) => this.#decide(batch, engine, triggers, inner),
           );
     const now = fromEpochMs(this.clock.nowMs());
-    await this.store.save({ at: batch, decisions: admitted.map((one) => rowOf(one, now)), incidents, invalid, now });
+    const holdsNothing = triggers.length + invalid.length === 0;
+    if (!holdsNothing || !this.positions.mayPassBy(batch, batch.records.length)) {
+      await this.store.save({ at: batch, decisions: admitted.map((one) => rowOf(one, now)), incidents, invalid, now });
+      this.positions.noted(batch);
+    }
     this.positions.passed(batch, batch.records.length);
     this.signals.batch(batch, admitted, this.clock.monotonicMs() - startedMs);
     if (triggers.length > 0 || invalid.length > 0)

@@ -94,6 +94,7 @@ const MARKS = {
 export class LogReader {
   readonly #database: Database;
   readonly #topics: TopicCatalog;
+  readonly #open = new Map<string, Shared>();
 
   constructor(database: Database, topics: TopicCatalog) {
     this.#database = database;
@@ -126,8 +127,27 @@ export class LogReader {
     }
   }
 
-  /** One answer for each position, in their order. */
+  /**
+   * One answer for each position, in their order. Readers of one process that stand at the same positions, as all do that have caught up, share one
+   * question: whoever asks within one turn of the event loop is answered by the same statement, which begins after all of them have asked.
+   */
   async fetch(positions: readonly Position[], limits: FetchLimits): Promise<readonly Fetched[]> {
+    const key = positions.map(({ topic, partition, offset }) => `${topic}/${partition}/${offset}`).join(' ');
+    const open = this.#open.get(key);
+    if (open !== undefined) {
+      open.limits = widest(open.limits, limits);
+      return (await open.answer).map(cutTo(limits));
+    }
+    const shared: Shared = { limits, answer: Promise.resolve([]) };
+    shared.answer = new Promise((resolve) => setImmediate(resolve)).then(() => {
+      this.#open.delete(key);
+      return this.#fetch(positions, shared.limits);
+    });
+    this.#open.set(key, shared);
+    return (await shared.answer).map(cutTo(limits));
+  }
+
+  async #fetch(positions: readonly Position[], limits: FetchLimits): Promise<readonly Fetched[]> {
     const topics = await this.#topics.findPlaces(positions);
     try {
       const { rows } = await this.#database.query<FetchedRow>(FETCH, [
@@ -143,6 +163,35 @@ export class LogReader {
       throw repeatableFault(fault, 'the log could not be read');
     }
   }
+}
+
+/** A question that was not sent yet. */
+interface Shared {
+  limits: FetchLimits;
+  answer: Promise<readonly Fetched[]>;
+}
+
+function widest(a: FetchLimits, b: FetchLimits): FetchLimits {
+  return {
+    partitionRecordsMax: Math.max(a.partitionRecordsMax, b.partitionRecordsMax),
+    recordsMax: Math.max(a.recordsMax, b.recordsMax),
+  };
+}
+
+/** As the statement shares records out: in the order of the positions, so many of each and of all. */
+function cutTo({ partitionRecordsMax, recordsMax }: FetchLimits): (fetched: Fetched) => Fetched {
+  let left = recordsMax;
+  return (fetched) => {
+    const { batch } = fetched;
+    if (batch === undefined) return fetched;
+    const count = Math.min(batch.records.length, partitionRecordsMax, left);
+    left -= count;
+    if (count === batch.records.length) return fetched;
+    const records = batch.records.slice(0, count);
+    const last = records.at(-1);
+    if (last === undefined) return { ...fetched, batch: undefined };
+    return { ...fetched, batch: { ...batch, records, nextOffset: asOffset(last.offset + 1) } };
+  };
 }
 
 function literal(numbers: readonly number[]): string {

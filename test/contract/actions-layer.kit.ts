@@ -140,6 +140,8 @@ export class Receiver {
   readonly effects = new Map<string, number>();
   readonly asked: string[] = [];
   readonly paths: string[] = [];
+  /** Deliveries that were not met with silence. */
+  answered = 0;
   manners: Manner[] = [];
   readonly #server: Server;
   #arrived: (() => void)[] = [];
@@ -170,6 +172,7 @@ export class Receiver {
     this.effects.clear();
     this.asked.length = 0;
     this.paths.length = 0;
+    this.answered = 0;
     this.manners = [];
   }
 
@@ -201,6 +204,7 @@ export class Receiver {
       if (typeof manner === 'string') return;
       const headers = typeof manner === 'object' ? manner.headers : { 'x-request-id': `receipt-${this.effects.size}` };
       response.writeHead(Number(status), headers).end('{"ok":true}');
+      this.answered += 1;
     } finally {
       for (const one of arrived) one();
     }

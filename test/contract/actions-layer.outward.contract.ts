@@ -10,6 +10,7 @@ import { fromEpochMs } from '../../src/rails/time.js';
 import { validatorOf } from '../../src/rails/validator.js';
 import { ManualClock } from '../../src/substrate/clock/manual.clock.js';
 import type { Database } from '../../src/substrate/database/database.port.js';
+import { eventually } from '../support/eventually.js';
 import {
   ALLOW,
   batch,
@@ -107,7 +108,16 @@ export function outwardActionsSuite(open: () => Database): void {
     await arrival;
     await clock.advance(1_000);
     await round;
+    // The round may have ended a moment before the attempt has; the next one tells of it.
+    await executor.round('shop');
   };
+  /** What was answered has been read by then, on any machine that is not asleep. */
+  const settled = (): Promise<void> =>
+    eventually(
+      () => receiver.answered,
+      (count) => count >= 4,
+      10_000,
+    ).then(() => undefined);
   const deliveriesOf = (one: Intent): number =>
     receiver.deliveries.filter(({ id }) => id === one.idempotency_key).length;
 
@@ -169,6 +179,28 @@ export function outwardActionsSuite(open: () => Database): void {
       expect(await life().executor.round('shop')).toBe(0);
       expect(receiver.effects.get(one.idempotency_key)).toBe(1);
       expect(await told()).toHaveLength(1);
+    });
+
+    it('waits for no other: one that is silent holds up nobody, and is told when it ends', async () => {
+      const many = Array.from({ length: 5 }, () => asked());
+      await take(...many);
+      const { executor } = life();
+      receiver.manners = ['silent after'];
+      // In steps of the moment that those which have ended wait for others: long before the silent one's time is over.
+      for (let n = 0; n < 10 && (await told()).length < 4; n += 1) {
+        const round = executor.round('shop');
+        await settled();
+        await clock.advance(50);
+        expect(await round).toBeGreaterThan(0);
+      }
+      const outcomes = await told();
+      expect(outcomes.map(({ status, attempt_no }) => [status, attempt_no])).toEqual(Array(4).fill(['EXECUTED', 1]));
+      await clock.advance(1_000);
+      await executor.round('shop');
+      await clock.advance(10_000);
+      await executor.round('shop');
+      expect(await told()).toHaveLength(5);
+      expect(receiver.effects.size).toBe(5);
     });
 
     it('is attempted by one of two workers', async () => {
@@ -316,7 +348,7 @@ export function outwardActionsSuite(open: () => Database): void {
       const semanticKey = (await store.action(one.idempotency_key))?.semantic_key ?? '';
       const end = { step: 'NOT_COMMITTED', reason: 'INVALID_PARAMS', final: true, reached: true } as const;
       const then = { dueAt: fromEpochMs(clock.nowMs()), ambiguous: false };
-      const late = await work.report([{ semanticKey, attemptNo: 1, end, then }], permit, fromEpochMs(clock.nowMs()));
+      const late = await work.report([{ semanticKey, permit, attemptNo: 1, end, then }], fromEpochMs(clock.nowMs()));
       expect(late).toEqual([]);
       await clock.advance(1_000);
       await round;

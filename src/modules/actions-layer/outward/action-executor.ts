@@ -9,14 +9,17 @@ import { ActionSignals } from '../actions-layer.signals.js';
 import { outcomeOf } from '../outcome.core.js';
 import type { Ended } from '../outcome.rows.js';
 import { OutcomePublisher } from '../outcome.publisher.js';
-import { type AttemptEnd, failed, type Next, nextOf } from './attempt.core.js';
+import { failed, type Next, nextOf } from './attempt.core.js';
 import { after, type Breaker, CLOSED, permits } from './breaker.core.js';
 import type { Target } from './targets.schema.js';
+import { Flights } from './flights.js';
 import { TargetCaller } from './target.caller.js';
 import { type Report, type Work, WorkStore } from './work.store.js';
 
 const LOOK_AGAIN_MS = 500;
 const END_AT_ONCE_MAX = 500;
+/** So long an attempt that has ended waits for others that are under way, to be told in one commit. */
+const TOLD_AFTER_MS = 50;
 /** Beyond what an attempt may last, for the commits before and after it. */
 const LEASE_MARGIN_MS = 10_000;
 /** Where the jitter of waits comes from; a test has its own. */
@@ -24,12 +27,13 @@ export const RANDOM = Symbol('random');
 
 /**
  * Carries out effects outside this database. A batch of a target is claimed and its attempts are written down as begun, then they leave at once,
- * and how they ended is one commit with what follows from it. One loop per target: a slow one holds up nobody else.
+ * and how they ended is told batch by batch, in one commit with what follows from it. One loop per target: a slow one holds up nobody else.
  */
 @Injectable()
 export class ActionExecutor implements OnApplicationBootstrap, OnModuleDestroy {
   readonly #ended = new AbortController();
   readonly #breakers = new Map<string, Breaker>();
+  readonly #flights = new Map<string, Flights>();
   #bell = new AbortController();
   #loops: readonly Promise<void>[] = [];
 
@@ -59,6 +63,11 @@ export class ActionExecutor implements OnApplicationBootstrap, OnModuleDestroy {
   async onModuleDestroy(): Promise<void> {
     this.#ended.abort();
     await Promise.all(this.#loops);
+    // What is under way is finished and told; what cannot be told any more is in doubt, and its lease ends it.
+    for (const [name, flights] of this.#flights) {
+      await flights.allEnded();
+      await this.#report(name, flights.ended.splice(0)).catch(() => undefined);
+    }
     this.caller.close();
   }
 
@@ -72,44 +81,61 @@ export class ActionExecutor implements OnApplicationBootstrap, OnModuleDestroy {
     return Object.fromEntries(Object.keys(targets).map((name) => [name, this.#breaker(name).state]));
   }
 
-  /** One batch of a target. @returns how many attempts were made */
+  /**
+   * Fills the free places of a target with attempts, and tells how those ended that have ended by then: all that are under way, or after a moment
+   * whichever have, so that one that is silent holds up no other.
+   * @returns how many were told, or are under way still; 0: there is nothing to do
+   */
   async round(name: string): Promise<number> {
     const { body } = this.policies.inForce(ACTIONS_POLICY);
     const target = body.targets[name];
-    if (body.posture !== 'NORMAL' || target === undefined || body.kill_switches.includes(typeOf(name))) return 0;
-    const { breaker, count } = permits(this.#breaker(name), target.concurrency_max, this.clock.nowMs());
-    if (count === 0) return 0;
-    const permit = randomUUID();
+    const flights = this.#flightsOf(name);
+    const isOpen = body.posture === 'NORMAL' && target !== undefined && !body.kill_switches.includes(typeOf(name));
+    if (target === undefined || (!isOpen && flights.size + flights.ended.length === 0)) return 0;
+    if (isOpen) await this.#begin(name, target, flights);
+    if (flights.size > 0) await Promise.race([flights.allEnded(), this.clock.sleep(TOLD_AFTER_MS, this.#ended.signal)]);
+    const told = flights.ended.splice(0);
+    if (told.length > 0) await this.#report(name, told);
+    this.#judge(name, target, told, flights);
+    return told.length + flights.size + flights.ended.length;
+  }
+
+  async #begin(name: string, target: Target, flights: Flights): Promise<void> {
+    const { breaker, count } = permits(this.#breaker(name), target.concurrency_max - flights.size, this.clock.nowMs());
+    if (count === 0) return;
     this.#breakers.set(name, breaker);
-    const ends: AttemptEnd[] = [];
-    try {
-      const claimedAtMs = this.clock.nowMs();
-      const work = await this.store.claim(name, count, {
-        permit,
-        now: fromEpochMs(claimedAtMs),
-        leaseUntil: fromEpochMs(claimedAtMs + 2 * target.timeout_ms + LEASE_MARGIN_MS),
-      });
-      const reports = await Promise.all(
-        work.map(async (one) => {
-          const report = await this.#attempt(name, target, one);
-          ends.push(report.end);
-          return report;
-        }),
+    const permit = randomUUID();
+    const claimedAtMs = this.clock.nowMs();
+    const work = await this.store.claim(name, count, {
+      permit,
+      now: fromEpochMs(claimedAtMs),
+      leaseUntil: fromEpochMs(claimedAtMs + 2 * target.timeout_ms + LEASE_MARGIN_MS),
+    });
+    for (const one of work)
+      flights.begin(
+        this.#attempt(name, target, one).then((report) => ({ ...report, permit })),
+        // It has no end that anybody knows: it stays in doubt, and its lease ends it.
+        (error) => this.telemetry.logger.error('al_attempt_failed', { target: name, detail: String(error) }),
       );
-      if (reports.length > 0) await this.#report(name, reports, permit);
-      return reports.length;
-    } finally {
-      const before = this.#breaker(name).state;
-      const next = after(
-        this.#breaker(name),
-        ends.map(({ reached }) => reached),
-        target.breaker,
-        this.clock.nowMs(),
-      );
-      this.#breakers.set(name, next);
-      if (next.state === 'OPEN' && before !== 'OPEN' && ends.length > 0)
-        this.telemetry.logger.warn('al_breaker_open', { target: name, open_ms: target.breaker.open_ms });
-    }
+  }
+
+  /** What ended tells the breaker; a trial that nothing was due for decides nothing. */
+  #judge(name: string, target: Target, told: readonly Report[], flights: Flights): void {
+    const before = this.#breaker(name);
+    if (told.length === 0 && flights.size > 0) return;
+    const answers = told.map(({ end }) => end.reached);
+    const next = after(before, answers, target.breaker, this.clock.nowMs());
+    this.#breakers.set(name, next);
+    if (next.state === 'OPEN' && before.state !== 'OPEN' && told.length > 0)
+      this.telemetry.logger.warn('al_breaker_open', { target: name, open_ms: target.breaker.open_ms });
+  }
+
+  #flightsOf(name: string): Flights {
+    const known = this.#flights.get(name);
+    if (known !== undefined) return known;
+    const flights = new Flights();
+    this.#flights.set(name, flights);
+    return flights;
   }
 
   /** Ends what waits and will not be attempted. @returns how many */
@@ -135,7 +161,7 @@ export class ActionExecutor implements OnApplicationBootstrap, OnModuleDestroy {
     return ended.length;
   }
 
-  async #attempt(name: string, target: Target, work: Work): Promise<Report> {
+  async #attempt(name: string, target: Target, work: Work): Promise<Omit<Report, 'permit'>> {
     const startedMs = this.clock.monotonicMs();
     const end = await this.caller.attempt(target, work);
     this.signals.attempt(name, end, this.clock.monotonicMs() - startedMs);
@@ -160,8 +186,8 @@ export class ActionExecutor implements OnApplicationBootstrap, OnModuleDestroy {
     return { semanticKey, attemptNo, end, then };
   }
 
-  async #report(name: string, reports: readonly Report[], permit: string): Promise<void> {
-    const counted = await this.store.report(reports, permit, fromEpochMs(this.clock.nowMs()));
+  async #report(name: string, reports: readonly Report[]): Promise<void> {
+    const counted = await this.store.report(reports, fromEpochMs(this.clock.nowMs()));
     if (counted.length < reports.length)
       this.telemetry.logger.warn('al_permit_lost', { target: name, attempts: reports.length - counted.length });
     this.#told(counted.flatMap(({ then }) => ('made' in then ? [then] : [])));

@@ -33,6 +33,7 @@ export interface Work {
 /** What an attempt came to, and what follows: an end, or another attempt. */
 export interface Report {
   readonly semanticKey: string;
+  readonly permit: string;
   readonly attemptNo: number;
   readonly end: AttemptEnd;
   readonly then: Ended | { readonly dueAt: UtcMicros; readonly ambiguous: boolean };
@@ -145,14 +146,16 @@ export class WorkStore {
    * How attempts ended, with what follows, in one commit. A report whose permit was lost meanwhile changes nothing: somebody else is at it.
    * @returns those that counted
    */
-  async report(reports: readonly Report[], permit: string, now: UtcMicros): Promise<readonly Report[]> {
+  async report(reports: readonly Report[], now: UtcMicros): Promise<readonly Report[]> {
+    if (reports.length === 0) return [];
     return await this.database.transaction(async (transaction) => {
       const held = await transaction.query<{ semantic_key: string }>(
         {
           name: 'al_held',
-          text: 'select semantic_key from work where semantic_key = any($1::text[]) and permit = $2::uuid for update',
+          text: `select semantic_key from work
+                 where (semantic_key, permit) in (select * from unnest($1::text[], $2::uuid[])) for update`,
         },
-        [reports.map(({ semanticKey }) => semanticKey), permit],
+        [reports.map(({ semanticKey }) => semanticKey), reports.map(({ permit }) => permit)],
       );
       const mine = new Set(held.rows.map(({ semantic_key }) => semantic_key));
       const counted = reports.filter(({ semanticKey }) => mine.has(semanticKey));
@@ -161,7 +164,7 @@ export class WorkStore {
         {
           name: 'al_ended',
           text: `insert into attempts (semantic_key, attempt_no, step, reason, http_status, permit, at)
-                 select *, $6::uuid, $7::timestamptz from unnest($1::text[], $2::integer[], $3::text[], $4::text[], $5::integer[])`,
+                 select *, $7::timestamptz from unnest($1::text[], $2::integer[], $3::text[], $4::text[], $5::integer[], $6::uuid[])`,
         },
         [
           counted.map(({ semanticKey }) => semanticKey),
@@ -169,7 +172,7 @@ export class WorkStore {
           counted.map(({ end }) => end.step),
           counted.map(({ end }) => end.reason),
           counted.map(({ end }) => end.httpStatus ?? null),
-          permit,
+          counted.map(({ permit }) => permit),
           now,
         ],
       );

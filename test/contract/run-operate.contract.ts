@@ -11,6 +11,7 @@ import type { Bus } from '../../src/substrate/bus/bus.port.js';
 import { ManualClock } from '../../src/substrate/clock/manual.clock.js';
 import type { Database } from '../../src/substrate/database/database.port.js';
 import { StaticPolicies } from '../../src/substrate/policy/policy.port.js';
+import { eventually } from '../support/eventually.js';
 import { recordsOf } from '../support/single-pass.js';
 import { recordedTelemetry } from '../support/telemetry.js';
 
@@ -84,6 +85,18 @@ export function runOperateSuite(open: () => { readonly database: Database; reado
     expect(until.map(({ fact }) => fact.after.revision)).toEqual([1]);
   });
 
+  it('two that run beside each other on different revisions make a fact at their start, and none after', async () => {
+    const lives = [1, 2].map((revision) => life([sealPolicy(name(a), revision, { revision })]));
+    for (const one of lives) {
+      const before = (await mine()).length;
+      one.onApplicationBootstrap();
+      await eventually(mine, (facts) => facts.length === before + 1, 10_000);
+    }
+    for (let n = 0; n < 5; n += 1) await clock.advance(2_000);
+    expect(await mine()).toHaveLength(2);
+    await Promise.all(lives.map((one) => one.onModuleDestroy()));
+  });
+
   it('processes that start at once make one fact between them', async () => {
     const policies = [sealPolicy(name(a), 1, {}), sealPolicy(name(b), 1, {})];
     const made = await Promise.all([life(policies), life(policies), life(policies)].map((one) => one.observe()));
@@ -97,9 +110,36 @@ export function runOperateSuite(open: () => { readonly database: Database; reado
       await service.observe();
       while ((await service.publish()) > 0);
       expect(await service.publish()).toBe(0);
-      expect((await told()).map(({ after }) => after.policy_id).sort()).toEqual([name(a), name(b)]);
+      expect((await told()).map(({ after }) => after.policy_id)).toEqual([name(a), name(b)]);
       expect(await told()).toEqual(expect.arrayContaining([...(await mine())]));
       await service.onModuleDestroy();
+    });
+
+    it('is done again in the same bytes when its answer was lost: readers know it by its id', async () => {
+      const sent: string[] = [];
+      const lost = {
+        openProducer: () =>
+          Promise.resolve({
+            append: (parts: readonly { readonly records: readonly { readonly value: Uint8Array }[] }[]) => {
+              for (const { records } of parts) sent.push(...records.map(({ value }) => Buffer.from(value).toString()));
+              return Promise.reject(new Error('the answer was lost'));
+            },
+            close: () => Promise.resolve(),
+          }),
+      } as unknown as Bus;
+      const policies = [sealPolicy(name(a), 1, {})];
+      const service = life(policies, lost);
+      await service.observe();
+      await expect(service.publish()).rejects.toThrow('the answer was lost');
+      await clock.advance(60_000);
+      await expect(life(policies, lost).publish()).rejects.toThrow('the answer was lost');
+      const mineAlone = sent.filter((text) => text.includes(name(a)));
+      expect(mineAlone).toHaveLength(2);
+      expect(mineAlone[0]).toBe(mineAlone[1]);
+      const next = life(policies);
+      while ((await next.publish()) > 0);
+      expect((await told()).map((fact) => JSON.stringify(fact))).toHaveLength(1);
+      await next.onModuleDestroy();
     });
 
     it('waits while the bus is away, and loses nothing', async () => {

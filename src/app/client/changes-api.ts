@@ -37,11 +37,16 @@ export class ChangesApi {
     return found.map(({ fact }) => fact);
   }
 
-  /** Youngest first, back to `from`, at most so many. */
-  async postures(from: string | undefined, max: number): Promise<readonly PostureChange[]> {
+  /** Youngest first, from before `to` back to `from`, at most so many. */
+  async postures(
+    { from, to }: { readonly from?: string | undefined; readonly to?: string | undefined },
+    max: number,
+  ): Promise<readonly PostureChange[]> {
     const isWanted = ({ posture }: { readonly posture: PostureChange }): boolean =>
       from === undefined || Date.parse(posture.decided_at_utc) >= Date.parse(from);
-    const found = await this.#pages('dl', '/v1/posture/history', {}, readers.postures, max, isWanted);
+    const isBefore = ({ posture }: { readonly posture: PostureChange }): boolean =>
+      to === undefined || Date.parse(posture.decided_at_utc) < Date.parse(to);
+    const found = await this.#pages('dl', '/v1/posture/history', {}, readers.postures, max, isWanted, isBefore);
     return found.map(({ posture }) => posture);
   }
 
@@ -53,6 +58,8 @@ export class ChangesApi {
     reader: Validator<Page<Change>>,
     max: number,
     isWanted: (change: Change) => boolean,
+    /** What is younger is passed over, and counts for nothing. */
+    isBefore: (change: Change) => boolean = () => true,
   ): Promise<readonly Change[]> {
     const found: Change[] = [];
     let cursor: string | undefined;
@@ -63,7 +70,7 @@ export class ChangesApi {
         reader,
       );
       const wanted = page.changes.filter(isWanted);
-      found.push(...wanted);
+      found.push(...wanted.filter(isBefore));
       cursor = wanted.length < page.changes.length ? undefined : page.next_cursor;
     } while (cursor !== undefined && found.length < max);
     return found.slice(0, max);

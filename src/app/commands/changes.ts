@@ -37,11 +37,11 @@ export async function listChanges(units: UnitTable, flags: ChangesFlags, termina
       const [policies, postures] = await Promise.all([
         changes.policies({ from, to }, flags.limit + 1),
         // The ladder is not started for this: its first round would be a posture of its own.
-        serves('dl') ? changes.postures(from, flags.limit + 1) : undefined,
+        serves('dl') ? changes.postures({ from, to }, flags.limit + 1) : undefined,
       ]);
-      const all = [...policies.map(ofPolicy), ...(postures ?? []).map(ofPosture)]
-        .filter(({ at_utc }) => to === undefined || Date.parse(at_utc) < Date.parse(to))
-        .sort((a, b) => (a.at_utc < b.at_utc ? 1 : a.at_utc > b.at_utc ? -1 : a.subject < b.subject ? -1 : 1));
+      const all = [...policies.map(ofPolicy), ...(postures ?? []).map(ofPosture)].sort((a, b) =>
+        a.at_utc < b.at_utc ? 1 : a.at_utc > b.at_utc ? -1 : a.subject < b.subject ? -1 : 1,
+      );
       const shown = all.slice(0, flags.limit);
       const more = all.length > shown.length;
       terminal.answer({ changes: shown, more, postures_known: postures !== undefined }, [

@@ -18,8 +18,8 @@ const LOOK_AGAIN_MS = 2_000;
 const OUTBOX_BATCH = 100;
 
 /**
- * Makes a fact of every change of what is in force: compares the policies of its process with the last facts, at the start and then again and again, and
- * tells the control topic. What is in force without a fact is shown by nobody, so a database that is away is tried until it answers.
+ * Makes a fact of every change of what is in force: compares the policies of its process with the last facts when it starts, and tells the control
+ * topic. What is in force without a fact is shown by nobody, so a database that is away is tried until it answers.
  */
 @Injectable()
 export class RunOperateService implements OnApplicationBootstrap, OnModuleDestroy {
@@ -78,9 +78,13 @@ export class RunOperateService implements OnApplicationBootstrap, OnModuleDestro
   }
 
   async #run(): Promise<void> {
+    // Once: policies are read when a process starts. Two processes on different profiles, as while one replaces another, would otherwise take turns
+    // for ever in finding the other's changed.
+    let observed = false;
     while (!this.#ended.signal.aborted) {
       try {
-        await this.observe();
+        if (!observed) await this.observe();
+        observed = true;
         await this.publish();
       } catch (error) {
         this.telemetry.logger.warn('ops_round_failed', { detail: String(error) });

@@ -3,6 +3,7 @@ import type { RunRequest } from '../src/modules/scenario-runner/scenario-runner.
 import { Door, importedRun } from '../test/support/door.js';
 import { eventually } from '../test/support/eventually.js';
 import { handbookFile } from '../test/support/handbook-file.js';
+import { Http } from '../test/support/http.js';
 import { openInside } from '../test/support/inside.js';
 import { asTopicName } from '../src/rails/eb-ref.js';
 import { plainTransaction } from './door.kit.js';
@@ -139,7 +140,8 @@ async function rebuild(door: Door, note: (text: string) => void): Promise<void> 
   for (const role of ['ofp', 'ieg'] as const) {
     const startMs = performance.now();
     await door.start(role);
-    const client = await door.client(role);
+    // The process of all roles is gone; this one runs alone.
+    const client = new Http(await door.program(role).url(), door.key());
     const path = role === 'ofp' ? '/v1/features/status' : '/v1/graph/status';
     const bootedMs = performance.now();
     await eventually(

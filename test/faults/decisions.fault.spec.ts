@@ -11,6 +11,6 @@ describe('decisions under kill -9', () => {
       const [files, rows, kills] = FULL ? [10, 8_000, 11] : [1, 3_000, 4];
       await decideUnderKills({ flavour: 'embedded', seed, files, rows, kills });
     },
-    FULL ? 1_800_000 : 300_000,
+    FULL ? 2_700_000 : 300_000,
   );
 });

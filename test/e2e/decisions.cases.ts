@@ -104,7 +104,12 @@ export function decisionsSuite(flavour: 'embedded' | 'real', groups: readonly st
       for (const group of features.groups)
         for (const one of group.features) if (one.window === '24h') one.window = '12h';
       const wider = await door.verified({ run_id: run, counterfactual: { features } });
-      expect(wider).toMatchObject({ state: 'DONE', compared: ROWS, equal: 0 });
+      // What a busy machine made somebody decide without features cites none, and comes out the same under any.
+      const without = [...(await decisionsOn(door, run)).values()].filter(
+        ({ features: used }) => used.status !== 'USED',
+      );
+      expect(wider).toMatchObject({ state: 'DONE', compared: ROWS, equal: without.length });
+      expect(without.length).toBeLessThan(ROWS);
       const refusals: readonly (readonly [string, object])[] = [
         ['/policy', { policy: { ...bodyOf('df.decision'), deadlines: { default_ms: 9, max_ms: 1 } } }],
         ['/features', { features: { ...features, groups: [] } }],

@@ -1,5 +1,4 @@
--- Every change of what is in force, as a fact with an author. Facts are for ever; what stands here besides is the last of each, and what is
--- still to be told.
+-- Every change of what is in force, as a fact with an author. Facts are for ever; what stands here besides is what is still to be told.
 
 create table facts (
   number bigint generated always as identity primary key,
@@ -12,12 +11,9 @@ create table facts (
 create index facts_by_time on facts (observed_at, number);
 select probity.make_append_only('gov.facts');
 
--- The last fact about each policy. Locked while a process compares its own with them, so that two that start at once make one fact.
-create table heads (
-  subject text primary key,
-  fact_id text not null,
-  policy_rev jsonb not null
-);
+create index facts_of_subject on facts (subject, number);
+
+-- Locked while a process compares its own with the last fact about each policy, so that two that start at once make one fact.
 create table turn (single boolean primary key default true check (single));
 insert into turn default values;
 

@@ -34,6 +34,14 @@ export function canonicalJson(value: unknown): CanonicalJson {
   return (inOrder ? JSON.stringify(value) : canonicalize(value)) as CanonicalJson;
 }
 
+/**
+ * The object with its own members in canonical order, those below left as they are: for objects put together from parts that stand in order already,
+ * which the engine then writes and nobody sorts at all levels.
+ */
+export function inOrder<Value extends object>(value: Value): Value {
+  return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))) as Value;
+}
+
 /** sha-256 over the UTF-8 bytes of the canonical text. */
 export function digestCanonical(value: unknown): Digest {
   return digestText(canonicalJson(value));

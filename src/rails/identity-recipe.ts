@@ -1,5 +1,5 @@
 import { type Brand } from './brand.js';
-import { digestCanonical } from './canonical-json.js';
+import { digestCanonical, inOrder } from './canonical-json.js';
 import { ProbityError } from './errors/probity-error.js';
 
 /**
@@ -47,18 +47,12 @@ export function defineRecipe<Fields extends object & { recipe?: never }, IdName 
     throw new ProbityError('VALUE_INVALID', `recipe ${name} needs fields, and none of them may be called "recipe"`);
   }
   const recipe = `${name}.v${version}`;
-  // In canonical order, which spares the writer the sorting.
-  const order = [...names, 'recipe'].sort();
 
   return {
     name: recipe,
     derive(values) {
       demandExactly(names, values, recipe);
-      const all: Readonly<Record<string, unknown>> = { ...values, recipe };
-      return digestCanonical(Object.fromEntries(order.map((each) => [each, all[each]]))) as string as Brand<
-        string,
-        IdName
-      >;
+      return digestCanonical(inOrder({ ...values, recipe })) as string as Brand<string, IdName>;
     },
   };
 }

@@ -8,6 +8,7 @@ import { fromEpochMs } from '../../rails/time.js';
 import { validatorOf } from '../../rails/validator.js';
 import type { RecordBatch } from '../../substrate/bus/bus.port.js';
 import { BusHandler } from '../../substrate/bus/bus.server.js';
+import { PassedBy } from '../../substrate/bus/passed-by.js';
 import { Clock } from '../../substrate/clock/clock.port.js';
 import { Policies, type PolicyInForce } from '../../substrate/policy/policy.port.js';
 import { Telemetry } from '../../substrate/telemetry/telemetry.port.js';
@@ -25,13 +26,13 @@ const intents = validatorOf(ActionIntentSchema, 'the intent');
 
 /**
  * The only executor. A batch is judged by one revision of the policy; what is allowed is done, and intent, effect, outcome and position are one
- * commit; an effect outside is taken in that commit and carried out after it, by `outward/action-executor.ts`. An intent that comes again finds its outcome there and changes nothing, whatever the policy says by now; other content under
+ * commit; an effect outside is taken in that commit and carried out after it, by `outward/action-executor.ts`. An intent that comes again
+ * finds its outcome there and changes nothing, whatever the policy says by now; other content under
  * its key is a conflict, of which the first stands.
  */
 @Controller()
 export class ActionsLayerConsumer {
-  /** Records of each partition that were passed by since its position was noted. */
-  readonly #passedBy = new Map<number, number>();
+  readonly #passedBy = new PassedBy(PASSED_BY_MAX);
 
   constructor(
     private readonly store: ActionsLayerStore,
@@ -81,12 +82,12 @@ export class ActionsLayerConsumer {
     // What is done already must be told; what is new waits where it stands, on the bus.
     if (policy.body.posture === 'DRAIN' && judged.length > 0)
       throw new ProbityError('AL_DRAINING', 'the policy al.actions says DRAIN: nothing new is begun');
-    if (judged.length + refused.length === 0 && this.#mayPassBy(batch)) {
+    if (judged.length + refused.length === 0 && this.#passedBy.mayPass(batch, batch.records.length)) {
       this.signals.batch(batch, [], 0, 0, 0);
       return;
     }
     const { fresh, duplicates, conflicts } = await this.store.take(batch, judged, refused, now);
-    this.#passedBy.delete(batch.partition);
+    this.#passedBy.noted(batch);
     for (const { offset, reason, detail } of refused)
       this.telemetry.logger.error('al_refused', { partition: batch.partition, offset, reason, detail });
     if (conflicts > 0) this.telemetry.logger.error('al_conflict', { partition: batch.partition, conflicts });
@@ -99,16 +100,6 @@ export class ActionsLayerConsumer {
       this.publisher.wake();
       if (fresh.some(({ then }) => then.kind === 'outward')) this.executor.wake();
     }
-  }
-
-  /**
-   * What holds nothing for this unit moves nothing: its position is noted with the next batch that does, and at the latest after so many records. Whoever
-   * comes again passes them by again.
-   */
-  #mayPassBy({ partition, records }: RecordBatch): boolean {
-    const passed = (this.#passedBy.get(partition) ?? 0) + records.length;
-    this.#passedBy.set(partition, passed > PASSED_BY_MAX ? 0 : passed);
-    return passed <= PASSED_BY_MAX;
   }
 
   /** For whoever reads the logs; the row is the effect, and this is its echo. */

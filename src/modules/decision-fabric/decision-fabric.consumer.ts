@@ -10,6 +10,7 @@ import { isNoWorld } from '../../rails/pins.js';
 import { fromEpochMs } from '../../rails/time.js';
 import type { BusRecord, Position, PositionStore, RecordBatch, TopicPartition } from '../../substrate/bus/bus.port.js';
 import { BusHandler } from '../../substrate/bus/bus.server.js';
+import { PassedBy } from '../../substrate/bus/passed-by.js';
 import { Clock } from '../../substrate/clock/clock.port.js';
 import { Telemetry } from '../../substrate/telemetry/telemetry.port.js';
 import { DegradeLadderPort } from '../degrade-ladder/degrade-ladder.port.js';
@@ -43,15 +44,14 @@ interface Sorted {
 @Injectable()
 export class DecisionPositions implements PositionStore {
   readonly #suspicious = new Map<string, number>();
-  /** Records since the position was noted. */
-  readonly #passedBy = new Map<string, number>();
+  readonly passedBy = new PassedBy(PASSED_BY_MAX);
 
   constructor(private readonly store: DecisionFabricStore) {}
 
   /** Asked at each assignment and after each failed batch: what follows may have been begun before. */
   async positions(partitions: readonly TopicPartition[]): Promise<readonly Position[]> {
     for (const { topic, partition } of partitions) this.#suspicious.set(`${topic} ${partition}`, SUSPICIOUS_MAX);
-    for (const { topic, partition } of partitions) this.#passedBy.delete(`${topic} ${partition}`);
+    for (const place of partitions) this.passedBy.noted(place);
     return await this.store.positions(partitions);
   }
 
@@ -62,20 +62,6 @@ export class DecisionPositions implements PositionStore {
   passed({ topic, partition }: TopicPartition, records: number): void {
     const name = `${topic} ${partition}`;
     this.#suspicious.set(name, Math.max(0, (this.#suspicious.get(name) ?? SUSPICIOUS_MAX) - records));
-  }
-
-  /** Whether a batch that holds nothing may go without its position being noted. */
-  mayPassBy({ topic, partition }: TopicPartition, records: number): boolean {
-    const name = `${topic} ${partition}`;
-    const passed = (this.#passedBy.get(name) ?? 0) + records;
-    if (passed > PASSED_BY_MAX) return false;
-    this.#passedBy.set(name, passed);
-    return true;
-  }
-
-  /** The position of the partition was noted. */
-  noted({ topic, partition }: TopicPartition): void {
-    this.#passedBy.delete(`${topic} ${partition}`);
   }
 }
 
@@ -123,9 +109,9 @@ export class DecisionFabricConsumer {
           );
     const now = fromEpochMs(this.clock.nowMs());
     const holdsNothing = triggers.length + invalid.length === 0;
-    if (!holdsNothing || !this.positions.mayPassBy(batch, batch.records.length)) {
+    if (!holdsNothing || !this.positions.passedBy.mayPass(batch, batch.records.length)) {
       await this.store.save({ at: batch, decisions: admitted.map((one) => rowOf(one, now)), incidents, invalid, now });
-      this.positions.noted(batch);
+      this.positions.passedBy.noted(batch);
     }
     this.positions.passed(batch, batch.records.length);
     this.signals.batch(batch, admitted, this.clock.monotonicMs() - startedMs);

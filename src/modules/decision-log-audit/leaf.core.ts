@@ -1,4 +1,4 @@
-import { canonicalJson, type JsonObject } from '../../rails/canonical-json.js';
+import { canonicalJson, inOrder, type JsonObject } from '../../rails/canonical-json.js';
 import { digestBytes, digestText } from '../../rails/digest.js';
 import { ActionIntentSchema } from '../../rails/events/action-intent.schema.js';
 import { ActionOutcomeSchema } from '../../rails/events/action-outcome.schema.js';
@@ -90,11 +90,6 @@ export function leafOf(record: LoggedRecord): Leaf {
     partition,
     offset,
   };
-}
-
-/** Some twenty names, of which the library would sort all levels: what lies below was parsed from canonical text, or is written in order here. */
-function inOrder(record: JsonObject): JsonObject {
-  return Object.fromEntries(Object.entries(record).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 function factsOf(event: BusEvent | null): JsonObject {

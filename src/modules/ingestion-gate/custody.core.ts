@@ -40,8 +40,7 @@ export interface CustodyRecord {
  * what is held is what is open: some moments of traffic, and whoever lacks something. Records of different partitions may come in any order.
  */
 export class CustodyWalk {
-  /** Events that wait for their decision, by type. */
-  readonly #events = new Map<string, Set<string>>();
+  /** Types of the events that wait for their decision, by id. */
   readonly #typeOf = new Map<string, string>();
   readonly #decidedTypes = new Set<string>();
   readonly #planned = new Set<string>();
@@ -74,13 +73,12 @@ export class CustodyWalk {
         return;
       default:
         this.#typeOf.set(id, type);
-        this.#of(type).add(id);
     }
   }
 
   finish(): Custody {
     const undecided = new Offenders();
-    for (const type of this.#decidedTypes) for (const id of this.#of(type)) undecided.add(id);
+    for (const [id, type] of this.#typeOf) if (this.#decidedTypes.has(type)) undecided.add(id);
     return {
       ...this.#counts,
       undecided: undecided.told(),
@@ -99,16 +97,7 @@ export class CustodyWalk {
       return;
     }
     this.#typeOf.delete(event);
-    this.#of(type).delete(event);
     this.#decidedTypes.add(type);
-  }
-
-  #of(type: string): Set<string> {
-    const known = this.#events.get(type);
-    if (known !== undefined) return known;
-    const made = new Set<string>();
-    this.#events.set(type, made);
-    return made;
   }
 }
 

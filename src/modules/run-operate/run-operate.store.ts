@@ -24,21 +24,19 @@ export interface ChangesQuery {
 export class RunOperateStore {
   constructor(private readonly database: Database) {}
 
-  /** Lets `next` say what is new on top of the last facts, one process at a time; facts, heads and messages are one commit. */
+  /** Lets `next` say what is new on top of the last facts, one process at a time; facts and messages are one commit. */
   async record(
     next: (heads: ReadonlyMap<string, Head>) => readonly GovernanceFact[],
   ): Promise<readonly GovernanceFact[]> {
     return await this.database.transaction(async (transaction) => {
       await transaction.query('select 1 from turn for update');
       const { rows } = await transaction.query<{ subject: string; fact_id: string; policy_rev: PolicyRev }>(
-        'select subject, fact_id, policy_rev from heads',
+        `select distinct on (subject) subject, fact_id, fact -> 'after' as policy_rev from facts order by subject, number desc`,
       );
       const facts = next(
         new Map(rows.map(({ subject, fact_id, policy_rev }) => [subject, { factId: fact_id, policyRev: policy_rev }])),
       );
       if (facts.length === 0) return facts;
-      const subjects = facts.map(({ after }) => after.policy_id);
-      const ids = facts.map(({ fact_id }) => fact_id);
       await transaction.query(
         `with new as (
            insert into facts (fact_id, kind, subject, fact, observed_at)
@@ -46,17 +44,12 @@ export class RunOperateStore {
            returning number
          ) insert into outbox (number) select number from new`,
         [
-          ids,
+          facts.map(({ fact_id }) => fact_id),
           facts.map(({ kind }) => kind),
-          subjects,
+          facts.map(({ after }) => after.policy_id),
           facts.map((fact) => JSON.stringify(fact)),
           facts.map(({ observed_at_utc }) => observed_at_utc),
         ],
-      );
-      await transaction.query(
-        `insert into heads (subject, fact_id, policy_rev) select * from unnest($1::text[], $2::text[], $3::jsonb[])
-         on conflict (subject) do update set fact_id = excluded.fact_id, policy_rev = excluded.policy_rev`,
-        [subjects, ids, facts.map(({ after }) => JSON.stringify(after))],
       );
       return facts;
     });

@@ -1,7 +1,7 @@
 import { Type } from '@sinclair/typebox';
 import { type BasisRecord, BasisSchema } from '../basis.js';
 import { type Brand } from '../brand.js';
-import { digestCanonical } from '../canonical-json.js';
+import { digestCanonical, inOrder } from '../canonical-json.js';
 import { EventIdSchema, EventTypeSchema } from '../envelope.schema.js';
 import { ContextPinsSchema, type RunPins } from '../pins.js';
 import { type PolicyRev, PolicyRevSchema } from '../policy-rev.js';
@@ -88,10 +88,8 @@ export function snapshotIsWhole({ feature_snapshot_hash, ...snapshot }: FeatureS
   return hashOf(snapshot) === feature_snapshot_hash;
 }
 
-function hashOf(snapshot: Readonly<Record<keyof typeof snapshotMembers, unknown>>): FeatureSnapshotHash {
-  const { as_of_utc, definitions, groups, input_basis, pins, trigger } = snapshot;
-  const hashed = { as_of_utc, definitions, groups, input_basis, pins, recipe: 'ofp.snapshot.v1', trigger };
-  return digestCanonical(hashed) as string as FeatureSnapshotHash;
+function hashOf(snapshot: object): FeatureSnapshotHash {
+  return digestCanonical(inOrder({ recipe: 'ofp.snapshot.v1', ...snapshot })) as string as FeatureSnapshotHash;
 }
 
 function groupRecord({ group, status, newest, values }: GroupValues, trigger: FeatureEvent): object {

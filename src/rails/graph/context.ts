@@ -1,5 +1,5 @@
 import type { BasisRecord } from '../basis.js';
-import { digestCanonical } from '../canonical-json.js';
+import { digestCanonical, inOrder } from '../canonical-json.js';
 import type { EventId } from '../envelope.schema.js';
 import type { RunPins } from '../pins.js';
 import type { PolicyRev } from '../policy-rev.js';
@@ -23,11 +23,13 @@ export function graphContextOf({
   policyRev,
   graphVersion,
 }: ContextParts): GraphContext {
-  // In canonical order, which spares the writer the sorting.
-  const [before, after] = [
-    { graph_version: graphVersion, integrity, pins, policy_rev: policyRev },
-    { trigger: { event_id: eventId }, values },
-  ];
-  const graph_context_hash = digestCanonical({ ...before, recipe: 'ieg.context.v1', ...after });
-  return { ...before, ...after, graph_context_hash };
+  const context = {
+    pins,
+    trigger: { event_id: eventId },
+    values,
+    integrity,
+    policy_rev: policyRev,
+    graph_version: graphVersion,
+  };
+  return { ...context, graph_context_hash: digestCanonical(inOrder({ recipe: 'ieg.context.v1', ...context })) };
 }

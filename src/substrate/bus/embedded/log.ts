@@ -133,18 +133,19 @@ export class LogReader {
    */
   async fetch(positions: readonly Position[], limits: FetchLimits): Promise<readonly Fetched[]> {
     const key = positions.map(({ topic, partition, offset }) => `${topic}/${partition}/${offset}`).join(' ');
-    const open = this.#open.get(key);
-    if (open !== undefined) {
-      open.limits = widest(open.limits, limits);
-      return (await open.answer).map(cutTo(limits));
-    }
-    const shared: Shared = { limits, answer: Promise.resolve([]) };
-    shared.answer = new Promise((resolve) => setImmediate(resolve)).then(() => {
+    const open = this.#open.get(key) ?? this.#ask(key, positions, limits);
+    open.limits = widest(open.limits, limits);
+    return (await open.answer).map(cutTo(limits));
+  }
+
+  #ask(key: string, positions: readonly Position[], limits: FetchLimits): Shared {
+    const answer = new Promise((resolve) => setImmediate(resolve)).then(() => {
       this.#open.delete(key);
       return this.#fetch(positions, shared.limits);
     });
+    const shared: Shared = { limits, answer };
     this.#open.set(key, shared);
-    return (await shared.answer).map(cutTo(limits));
+    return shared;
   }
 
   async #fetch(positions: readonly Position[], limits: FetchLimits): Promise<readonly Fetched[]> {
@@ -168,7 +169,7 @@ export class LogReader {
 /** A question that was not sent yet. */
 interface Shared {
   limits: FetchLimits;
-  answer: Promise<readonly Fetched[]>;
+  readonly answer: Promise<readonly Fetched[]>;
 }
 
 function widest(a: FetchLimits, b: FetchLimits): FetchLimits {

@@ -1,28 +1,14 @@
 import { afterAll, beforeAll, describe } from '@jest/globals';
-import { asTopicName } from '../../src/rails/eb-ref.js';
-import type { Bus } from '../../src/substrate/bus/bus.port.js';
-import { EmbeddedBus } from '../../src/substrate/bus/embedded.bus.js';
-import { SystemClock } from '../../src/substrate/clock/system.clock.js';
-import { schemaName } from '../../src/substrate/database/roles.js';
-import { openTestPostgres, type TestDatabase, type TestPostgres } from '../support/database.js';
+import { type ControlGround, openControlGround } from '../support/control-ground.js';
 import { degradeLadderSuite } from './degrade-ladder.contract.js';
 
 describe('Degrade Ladder, embedded database and bus', () => {
-  let postgres: TestPostgres;
-  let database: TestDatabase;
-  let bus: Bus;
+  let ground: ControlGround;
 
   beforeAll(async () => {
-    postgres = await openTestPostgres();
-    database = await postgres.fresh({ schemas: ['bus', 'dl'] });
-    bus = await EmbeddedBus.open({ database: database.server.forSchema(schemaName('bus')), clock: new SystemClock() });
-    const topic = asTopicName('fp.bus.control.v1');
-    await bus.ensureTopics([{ topic, partitions: 2, recordBytesMax: 1_048_576, retentionMs: null }]);
+    ground = await openControlGround('embedded', 'dl');
   });
-  afterAll(async () => {
-    await bus.close();
-    await postgres.close();
-  });
+  afterAll(() => ground.close());
 
-  degradeLadderSuite(() => ({ database: database.server.forSchema(schemaName('dl')), bus }));
+  degradeLadderSuite(() => ground);
 });

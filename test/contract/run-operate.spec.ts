@@ -1,28 +1,14 @@
 import { afterAll, beforeAll, describe } from '@jest/globals';
-import { asTopicName } from '../../src/rails/eb-ref.js';
-import type { Bus } from '../../src/substrate/bus/bus.port.js';
-import { EmbeddedBus } from '../../src/substrate/bus/embedded.bus.js';
-import { SystemClock } from '../../src/substrate/clock/system.clock.js';
-import { schemaName } from '../../src/substrate/database/roles.js';
-import { openTestPostgres, type TestDatabase, type TestPostgres } from '../support/database.js';
+import { type ControlGround, openControlGround } from '../support/control-ground.js';
 import { runOperateSuite } from './run-operate.contract.js';
 
 describe('Run/Operate, embedded database and bus', () => {
-  let postgres: TestPostgres;
-  let database: TestDatabase;
-  let bus: Bus;
+  let ground: ControlGround;
 
   beforeAll(async () => {
-    postgres = await openTestPostgres();
-    database = await postgres.fresh({ schemas: ['bus', 'gov'] });
-    bus = await EmbeddedBus.open({ database: database.server.forSchema(schemaName('bus')), clock: new SystemClock() });
-    const topic = asTopicName('fp.bus.control.v1');
-    await bus.ensureTopics([{ topic, partitions: 2, recordBytesMax: 1_048_576, retentionMs: null }]);
+    ground = await openControlGround('embedded', 'gov');
   });
-  afterAll(async () => {
-    await bus.close();
-    await postgres.close();
-  });
+  afterAll(() => ground.close());
 
-  runOperateSuite(() => ({ database: database.server.forSchema(schemaName('gov')), bus }));
+  runOperateSuite(() => ground);
 });

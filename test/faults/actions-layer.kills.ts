@@ -1,14 +1,14 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { expect } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { ActionsLayerStore } from '../../src/modules/actions-layer/actions-layer.store.js';
 import { WorkStore } from '../../src/modules/actions-layer/outward/work.store.js';
 import { schemaName } from '../../src/substrate/database/roles.js';
 import { batch, envelope, intent, type Manner, Receiver, ToldGate, workerOf } from '../contract/actions-layer.kit.js';
-import type { TestDatabase } from '../support/database.js';
+import { openTestPostgres, type TestDatabase, type TestPostgres } from '../support/database.js';
 import { eventually } from '../support/eventually.js';
-import { seeded } from '../support/kafka-log.js';
+import { faultSeed, FULL, seeded } from '../support/kafka-log.js';
 import { pause } from './door.kills.js';
 import { type ActionsOrder, ORDER_VARIABLE, policyFor, QuickClock } from './actions-layer.order.js';
 
@@ -28,7 +28,7 @@ function start(order: ActionsOrder): ChildProcess {
  * Two workers carry out effects at a receiver that is slow, silent and busy at random, and are killed again and again at moments from a seed. At the end
  * each effect was had, nothing left that had not been written down as begun, and each outcome says what the receiver knows.
  */
-export async function actUnderKills(place: TestDatabase, seed: number, kills: number): Promise<void> {
+async function actUnderKills(place: TestDatabase, seed: number, kills: number): Promise<void> {
   const told = `(seed ${seed})`;
   const random = seeded(seed);
   const manners: readonly Manner[] = ['silent after', 'silent before', 503, 500, 409];
@@ -97,4 +97,27 @@ export async function actUnderKills(place: TestDatabase, seed: number, kills: nu
     keeper.close();
     await receiver.close();
   }
+}
+
+/** The same under either server of Postgres. */
+export function actionsUnderKillsSuite(kind: 'embedded' | 'external'): void {
+  describe(`actions under kill -9, ${kind} Postgres`, () => {
+    let postgres: TestPostgres;
+
+    beforeAll(async () => {
+      postgres = await openTestPostgres(kind);
+    });
+    afterAll(async () => {
+      await postgres.close();
+    });
+
+    it(
+      'are had once outside, and told as what they are, whoever dies',
+      async () => {
+        const place = await postgres.fresh({ schemas: ['actions'] });
+        await actUnderKills(place, faultSeed(), FULL ? 100 : 20);
+      },
+      FULL ? 600_000 : 180_000,
+    );
+  });
 }

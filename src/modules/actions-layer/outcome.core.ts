@@ -1,4 +1,4 @@
-import { canonicalJson } from '../../rails/canonical-json.js';
+import { canonicalJson, inOrder } from '../../rails/canonical-json.js';
 import { outcomeIdRecipe } from '../../rails/decision/ids.js';
 import type { Digest } from '../../rails/digest.js';
 import type { ActionIntent } from '../../rails/events/action-intent.schema.js';
@@ -82,20 +82,15 @@ export function outcomeOf(
     ...(startedAt === undefined ? {} : { started_at_utc: startedAt }),
     status,
   };
-  const { manifest_fingerprint, parameter_hash, run_id, scenario_id, seed } = pins;
-  const event = canonicalJson({
+  const event = {
+    ...pins,
     event_id: outcome_id,
     event_type: 'action_outcome',
-    manifest_fingerprint,
-    parameter_hash,
-    parent_event_id: eventId,
-    payload: outcome,
-    producer: ACTIONS_PRODUCER,
-    run_id,
-    scenario_id,
     schema_version: 'v1',
-    seed,
+    producer: ACTIONS_PRODUCER,
+    parent_event_id: eventId,
     ts_utc: tsUtc,
-  });
-  return { outcome, event };
+    payload: outcome,
+  };
+  return { outcome, event: canonicalJson(inOrder(event)) };
 }

@@ -1,5 +1,6 @@
 import { Injectable, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
 import { Clock } from '../../substrate/clock/clock.port.js';
+import { Rounds } from '../../substrate/clock/rounds.js';
 import { outgoing } from '../../substrate/rpc/outgoing.js';
 import { Telemetry } from '../../substrate/telemetry/telemetry.port.js';
 import { IngestionGatePort } from '../ingestion-gate/ingestion-gate.port.js';
@@ -16,9 +17,7 @@ const CALL_LIMIT_MS = 30_000;
  */
 @Injectable()
 export class OutcomePublisher implements OnApplicationBootstrap, OnModuleDestroy {
-  readonly #ended = new AbortController();
-  #bell = new AbortController();
-  #loop: Promise<void> = Promise.resolve();
+  readonly #rounds: Rounds;
   #measuredMs = -Infinity;
 
   constructor(
@@ -27,19 +26,25 @@ export class OutcomePublisher implements OnApplicationBootstrap, OnModuleDestroy
     private readonly signals: ActionSignals,
     private readonly clock: Clock,
     private readonly telemetry: Telemetry,
-  ) {}
+  ) {
+    this.#rounds = new Rounds({
+      clock,
+      everyMs: LOOK_AGAIN_MS,
+      round: async () => (await this.round()) || (await this.#measure()),
+      onFailure: (error) => telemetry.logger.warn('al_publish_failed', { detail: String(error) }),
+    });
+  }
 
   onApplicationBootstrap(): void {
-    this.#loop = this.#run();
+    this.#rounds.start();
   }
 
   async onModuleDestroy(): Promise<void> {
-    this.#ended.abort();
-    await this.#loop;
+    await this.#rounds.stop();
   }
 
   wake(): void {
-    this.#bell.abort();
+    this.#rounds.wake();
   }
 
   /** One batch. @returns how many were told; what the gate does not answer is told again */
@@ -67,24 +72,12 @@ export class OutcomePublisher implements OnApplicationBootstrap, OnModuleDestroy
     return told.length;
   }
 
-  /** What waits, for the meters; now and then, since it costs a query. */
-  async #measure(): Promise<void> {
+  /** What waits, for the meters; now and then, since it costs a query. @returns 0: it told nobody anything */
+  async #measure(): Promise<0> {
     const nowMs = this.clock.monotonicMs();
-    if (nowMs - this.#measuredMs < LOOK_AGAIN_MS) return;
+    if (nowMs - this.#measuredMs < LOOK_AGAIN_MS) return 0;
     this.#measuredMs = nowMs;
     this.signals.outbox(await this.store.outbox(), this.clock.nowMs());
-  }
-
-  async #run(): Promise<void> {
-    while (!this.#ended.signal.aborted) {
-      this.#bell = new AbortController();
-      try {
-        if ((await this.round()) > 0) continue;
-        await this.#measure();
-      } catch (error) {
-        this.telemetry.logger.warn('al_publish_failed', { detail: String(error) });
-      }
-      await this.clock.sleep(LOOK_AGAIN_MS, AbortSignal.any([this.#bell.signal, this.#ended.signal]));
-    }
+    return 0;
   }
 }

@@ -8,6 +8,7 @@ import { fromEpochMs } from '../../rails/time.js';
 import { About } from '../../substrate/about.js';
 import { Bus, type BusProducer } from '../../substrate/bus/bus.port.js';
 import { Clock } from '../../substrate/clock/clock.port.js';
+import { Rounds } from '../../substrate/clock/rounds.js';
 import { Policies } from '../../substrate/policy/policy.port.js';
 import { Telemetry } from '../../substrate/telemetry/telemetry.port.js';
 import { changesOf } from './changes.core.js';
@@ -23,9 +24,9 @@ const OUTBOX_BATCH = 100;
  */
 @Injectable()
 export class RunOperateService implements OnApplicationBootstrap, OnModuleDestroy {
-  readonly #ended = new AbortController();
+  readonly #rounds: Rounds;
   #producer: BusProducer | undefined;
-  #loop: Promise<void> = Promise.resolve();
+  #observed = false;
 
   constructor(
     private readonly store: RunOperateStore,
@@ -34,15 +35,21 @@ export class RunOperateService implements OnApplicationBootstrap, OnModuleDestro
     private readonly bus: Bus,
     private readonly clock: Clock,
     private readonly telemetry: Telemetry,
-  ) {}
+  ) {
+    this.#rounds = new Rounds({
+      clock,
+      everyMs: LOOK_AGAIN_MS,
+      round: () => this.#round(),
+      onFailure: (error) => telemetry.logger.warn('ops_round_failed', { detail: String(error) }),
+    });
+  }
 
   onApplicationBootstrap(): void {
-    this.#loop = this.#run();
+    this.#rounds.start();
   }
 
   async onModuleDestroy(): Promise<void> {
-    this.#ended.abort();
-    await this.#loop;
+    await this.#rounds.stop();
     await this.#producer?.close().catch(() => undefined);
   }
 
@@ -77,20 +84,14 @@ export class RunOperateService implements OnApplicationBootstrap, OnModuleDestro
     return waiting.length;
   }
 
-  async #run(): Promise<void> {
-    // Once: policies are read when a process starts. Two processes on different profiles, as while one replaces another, would otherwise take turns
-    // for ever in finding the other's changed.
-    let observed = false;
-    while (!this.#ended.signal.aborted) {
-      try {
-        if (!observed) await this.observe();
-        observed = true;
-        await this.publish();
-      } catch (error) {
-        this.telemetry.logger.warn('ops_round_failed', { detail: String(error) });
-      }
-      await this.clock.sleep(LOOK_AGAIN_MS, this.#ended.signal);
-    }
+  /**
+   * Compares once: policies are read when a process starts. Two processes on different profiles, as while one replaces another, would otherwise take
+   * turns for ever in finding the other's changed.
+   */
+  async #round(): Promise<number> {
+    if (!this.#observed) await this.observe();
+    this.#observed = true;
+    return await this.publish();
   }
 }
 

@@ -1,7 +1,7 @@
 import type { ActionIntent } from '../events/action-intent.schema.js';
 import type { Decision } from '../events/decision.schema.js';
 import { systemActor } from '../actor.js';
-import { canonicalJson } from '../canonical-json.js';
+import { canonicalJson, inOrder } from '../canonical-json.js';
 import type { RunPins } from '../pins.js';
 
 export const DECISION_PRODUCER = 'decision-fabric';
@@ -65,22 +65,16 @@ function envelope(
   pins: RunPins,
   trace: TraceIds | undefined,
 ): OutgoingEvent {
-  const { manifest_fingerprint, parameter_hash, run_id, scenario_id, seed } = pins;
-  // In canonical order, which spares the writer the sorting.
-  const text = canonicalJson({
+  const event = {
+    ...pins,
+    ...trace,
     event_id: eventId,
     event_type: eventType,
-    manifest_fingerprint,
-    parameter_hash,
-    parent_event_id: parent,
-    payload,
-    producer: DECISION_PRODUCER,
-    run_id,
-    scenario_id,
     schema_version: 'v1',
-    seed,
-    ...(trace === undefined ? {} : { span_id: trace.span_id, trace_id: trace.trace_id }),
+    producer: DECISION_PRODUCER,
+    parent_event_id: parent,
     ts_utc: tsUtc,
-  });
-  return { eventId, text };
+    payload,
+  };
+  return { eventId, text: canonicalJson(inOrder(event)) };
 }

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { Inject, Injectable, type OnApplicationBootstrap, type OnModuleDestroy, Optional } from '@nestjs/common';
 import { fromEpochMs, toEpochMicros, type UtcMicros } from '../../../rails/time.js';
 import { Clock } from '../../../substrate/clock/clock.port.js';
+import { Rounds } from '../../../substrate/clock/rounds.js';
 import { Policies } from '../../../substrate/policy/policy.port.js';
 import { Telemetry } from '../../../substrate/telemetry/telemetry.port.js';
 import { ACTIONS_POLICY, typeOf } from '../actions-layer.policy.js';
@@ -34,8 +35,7 @@ export class ActionExecutor implements OnApplicationBootstrap, OnModuleDestroy {
   readonly #ended = new AbortController();
   readonly #breakers = new Map<string, Breaker>();
   readonly #flights = new Map<string, Flights>();
-  #bell = new AbortController();
-  #loops: readonly Promise<void>[] = [];
+  #loops: readonly Rounds[] = [];
 
   constructor(
     private readonly store: WorkStore,
@@ -55,14 +55,14 @@ export class ActionExecutor implements OnApplicationBootstrap, OnModuleDestroy {
     const { targets } = this.policies.inForce(ACTIONS_POLICY).body;
     for (const [name, target] of Object.entries(targets)) this.caller.check(name, target);
     this.#loops = [
-      this.#repeat('al_execute_failed', () => this.endWaiting()),
-      ...Object.keys(targets).map((name) => this.#repeat('al_execute_failed', () => this.round(name))),
+      this.#repeat(() => this.endWaiting()),
+      ...Object.keys(targets).map((name) => this.#repeat(() => this.round(name))),
     ];
   }
 
   async onModuleDestroy(): Promise<void> {
     this.#ended.abort();
-    await Promise.all(this.#loops);
+    await Promise.all(this.#loops.map((loop) => loop.stop()));
     // What is under way is finished and told; what cannot be told any more is in doubt, and its lease ends it.
     for (const [name, flights] of this.#flights) {
       await flights.allEnded();
@@ -72,7 +72,7 @@ export class ActionExecutor implements OnApplicationBootstrap, OnModuleDestroy {
   }
 
   wake(): void {
-    this.#bell.abort();
+    for (const loop of this.#loops) loop.wake();
   }
 
   /** By target. */
@@ -226,16 +226,11 @@ export class ActionExecutor implements OnApplicationBootstrap, OnModuleDestroy {
     return this.#breakers.get(name) ?? CLOSED;
   }
 
-  async #repeat(failure: string, round: () => Promise<number>): Promise<void> {
-    while (!this.#ended.signal.aborted) {
-      if (this.#bell.signal.aborted) this.#bell = new AbortController();
-      const bell = this.#bell.signal;
-      try {
-        if ((await round()) > 0) continue;
-      } catch (error) {
-        this.telemetry.logger.warn(failure, { detail: String(error) });
-      }
-      await this.clock.sleep(LOOK_AGAIN_MS, AbortSignal.any([bell, this.#ended.signal]));
-    }
+  #repeat(round: () => Promise<number>): Rounds {
+    const { logger } = this.telemetry;
+    const onFailure = (error: unknown): void => logger.warn('al_execute_failed', { detail: String(error) });
+    const rounds = new Rounds({ clock: this.clock, everyMs: LOOK_AGAIN_MS, round, onFailure });
+    rounds.start();
+    return rounds;
   }
 }

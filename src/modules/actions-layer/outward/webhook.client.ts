@@ -26,9 +26,9 @@ export class WebhookClient {
 
   constructor(
     private readonly clock: Clock,
-    private readonly resolve: Resolve = systemResolve,
+    resolve: Resolve = systemResolve,
   ) {
-    this.#lookup = guardedLookup(this.resolve);
+    this.#lookup = guardedLookup(resolve);
   }
 
   close(): void {

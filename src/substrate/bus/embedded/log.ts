@@ -31,20 +31,22 @@ interface FetchedRow {
   readonly next_offset: number;
   readonly record_offset: number | null;
   readonly appended_at_ms: number;
-  /** One character for each byte, or null where a byte is zero: then the bytes stand in `key` or `value`. */
-  readonly key_text: string | null;
-  readonly value_text: string | null;
+  /** As `asText` says it. */
+  readonly key: string | null;
   readonly headers: string | null;
-  readonly key: Buffer | null;
-  readonly value: Buffer | null;
+  readonly value: string;
 }
 
 /**
- * A column of bytes as text, one character for each byte. The driver reads bytes as hexadecimal text and makes three copies of them; this is half as
- * long and one copy. Bytes with a zero in them have no such text, and come as they are.
+ * A column of bytes as text: `l` and a character for each byte, or `h` and hexadecimal for bytes with a zero in them, which no text of the server
+ * holds. The driver reads bytes as hexadecimal always and makes three copies of them; this is half as long and one copy.
  */
-function latin1(column: string): string {
-  return `case when position('\\x00'::bytea in ${column}) = 0 then convert_from(${column}, 'LATIN1') end`;
+function asText(column: string): string {
+  return `case when position('\\x00'::bytea in ${column}) = 0 then 'l' || convert_from(${column}, 'LATIN1') else 'h' || encode(${column}, 'hex') end`;
+}
+
+function bytesOf(text: string): Buffer {
+  return Buffer.from(text.slice(1), text.startsWith('l') ? 'latin1' : 'hex');
 }
 
 /**
@@ -64,9 +66,7 @@ export const FETCH = {
       select *, greatest(0, least(there, $5::int8 - (sum(there) over (order by number) - there))) as take from wanted
     )
     select s.number, s.low_water, s.next_offset, r.record_offset, r.appended_at_ms,
-      ${latin1('r.key')} as key_text, ${latin1('r.value')} as value_text, convert_from(r.headers, 'LATIN1') as headers,
-      case when position('\\x00'::bytea in r.key) > 0 then r.key end as key,
-      case when position('\\x00'::bytea in r.value) > 0 then r.value end as value
+      ${asText('r.key')} as key, ${asText('r.headers')} as headers, ${asText('r.value')} as value
     from shared as s left join lateral (
       select * from (
         select f.*, sum(octet_length(f.value)) over (order by f.record_offset) - octet_length(f.value) as bytes_before
@@ -236,22 +236,13 @@ function assertRising(position: Position, records: readonly BusRecord[]): void {
   }
 }
 
-function keyOf({ key_text, key }: FetchedRow): string | null {
-  return (key_text === null ? key : Buffer.from(key_text, 'latin1'))?.toString('utf8') ?? null;
-}
-
-const NO_BYTES = Buffer.alloc(0);
-
 function recordOf(row: FetchedRow, offset: number): BusRecord {
   return {
     offset: asOffset(offset),
     appendedAtMs: row.appended_at_ms,
-    key: keyOf(row),
+    key: row.key === null ? null : bytesOf(row.key).toString('utf8'),
     // What `encodeHeaders` wrote: an object of strings.
-    headers:
-      row.headers === null
-        ? {}
-        : (JSON.parse(Buffer.from(row.headers, 'latin1').toString('utf8')) as Record<string, string>),
-    value: row.value_text === null ? (row.value ?? NO_BYTES) : Buffer.from(row.value_text, 'latin1'),
+    headers: row.headers === null ? {} : (JSON.parse(bytesOf(row.headers).toString('utf8')) as Record<string, string>),
+    value: bytesOf(row.value),
   };
 }

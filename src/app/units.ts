@@ -130,7 +130,7 @@ export const UNITS: UnitTable = defineUnits(
     labels: {
       unit: 'label-store',
       kind: 'control service',
-      why: 'Publishes what became known of events, and when: for now the labels of sealed worlds.',
+      why: 'Publishes what became known of the events of sealed worlds, and when.',
       module: LabelStoreModule,
       calls: [],
       consumes: {

@@ -82,7 +82,7 @@ const assigned: fc.Arbitrary<Secret> = fc
 
 const cookie: fc.Arbitrary<Secret> = fc
   .tuple(fc.constantFrom('Cookie: ', 'set-cookie: ', 'Authorization: Digest '), opaque, opaque)
-  .map(([header, one, two]) => ({ written: `${header}a=${one}; b="${two}", c=1`, forbidden: [one] }));
+  .map(([header, one, two]) => ({ written: `${header}a=${one}; b="${two}", c=1`, forbidden: [one, two] }));
 
 /** Looks like a secret wherever it stands. */
 const lookingSecret = fc.oneof(apiKey, jwt, bearer, connectionUrl, pem, assigned, cookie);

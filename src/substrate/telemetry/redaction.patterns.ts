@@ -69,10 +69,12 @@ const PATTERNS: readonly Pattern[] = [
   { expression: /pk_([a-z0-9][a-z0-9-]{0,39})_[A-Za-z0-9_-]{20,}/g, replacement: `pk_$1_${REDACTED}` },
   // A JWS or JWE in compact form: base64url of `{"`, then one or more further parts.
   { expression: /eyJ[A-Za-z0-9_-]{6,}(?:\.[A-Za-z0-9_-]*){1,4}/g, replacement: REDACTED },
-  // A header may hold several secrets between commas and semicolons: all of it goes, to the end of the line or quote.
+  // A header may hold several secrets between commas and semicolons: all of it goes, to the end of the line or quote. A
+  // quote after an equals sign opens a value of the header (`b="…"`) rather than ending it, so it and its value go too.
   {
     expression: new RegExp(
-      String.raw`${EDGE}((?:proxy-)?authorization|(?:set-)?cookie)${IS}(?:\\{0,63}["'])?[^\r\n"\\]+`,
+      String.raw`${EDGE}((?:proxy-)?authorization|(?:set-)?cookie)${IS}(?:\\{0,63}["'])?[^\r\n"\\]+` +
+        String.raw`(?:(?<==)\\{0,63}"[^\r\n"\\]*\\{0,63}"[^\r\n"\\]*)*`,
       'gi',
     ),
     replacement: `$1$2$3${REDACTED}`,

@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { asCount, doorway, gathered } from './cli-options.js';
 import type { CliOptions, Run } from './cli-run.js';
 import { importFile } from './commands/import.js';
@@ -10,7 +10,7 @@ import {
   showQuarantined,
 } from './commands/quarantine.js';
 import { type ReceiptFlags, showReceipt } from './commands/receipt.js';
-import { reconcileRun } from './commands/reconcile.js';
+import { EXTENTS, type ReconcileFlags, reconcileRun } from './commands/reconcile.js';
 import { listRuns, runStatus, showRun, startRun } from './commands/run.js';
 import { type StreamCommandFlags, streamRun } from './commands/stream.js';
 import { generateWorld, listPacks } from './commands/world.js';
@@ -124,15 +124,25 @@ function addRunCommands(program: Command, { table }: CliOptions, run: Run): void
     );
 
   doorway(program.command('reconcile'))
-    .description('was every row counted from the source to the bus? Offending ids are listed')
+    .description('was every row counted from the source to its outcome and its leaf? Offending ids are listed')
     .requiredOption('--run <run>', 'run id or equivalence key')
+    .addOption(
+      new Option(
+        '--to <extent>',
+        'how far to follow: to the bus, to the outcomes of actions, to the leaves of the audit log',
+      )
+        .choices(EXTENTS)
+        .default('leaf'),
+    )
     .addHelpText(
       'after',
-      help(['probity reconcile --run live', 'probity reconcile --run live --json'], EXITS_RECONCILED),
+      help(
+        ['probity reconcile --run live', 'probity reconcile --run live --to bus --json'],
+        EXITS_RECONCILED,
+        'Which events are to be decided is read from the profile.',
+      ),
     )
-    .action((flags: DoorFlags & { readonly run: string }) =>
-      run(flags, (_, terminal) => reconcileRun(table, flags, terminal)),
-    );
+    .action((flags: ReconcileFlags) => run(flags, (_, terminal) => reconcileRun(table, flags, terminal)));
 }
 
 function addEventCommands(program: Command, { table, stdin = process.stdin }: CliOptions, run: Run): void {

@@ -248,16 +248,41 @@ describe('the commands of the door', () => {
     const { run_equivalence_key } = JSON.parse(
       door.bodies.find((body) => body.includes('run_equivalence_key')) ?? '{}',
     ) as { run_equivalence_key: string };
-    const never = await through(['reconcile', '--run', run_equivalence_key]);
+    const reconciled = async (...words: readonly string[]) =>
+      await through(['reconcile', '--run', run_equivalence_key, ...words]);
+    const never = await reconciled('--to', 'bus');
     expect(never.code).toBe(1);
     expect(never.stdout).toContain('nothing of this run was ever streamed');
     await through(importIt);
-    expect((await through(['reconcile', '--run', run_equivalence_key])).code).toBe(0);
+    const onBus = await reconciled('--to', 'bus');
+    expect([onBus.code, onBus.stdout.includes('decision')]).toEqual([0, false]);
+    const whole = await reconciled('--to', 'outcome');
+    expect(whole.stdout).toMatch(/decisions +10\n.*\n +intents +10\n +outcomes +10\n/);
+    // Nobody asked the audit log, so nothing is said of leaves.
+    expect(whole.stdout).toContain('every action its outcome.');
+    expect(whole.code).toBe(0);
+    const logged = await reconciled();
+    expect(logged.stdout).toContain('every action its outcome, every record its leaf.');
+    expect(logged.stdout).toMatch(/leaves of the audit log +40\n/);
+    expect(logged.code).toBe(0);
+    // Every decision of the run was lost: not the same as a run that nobody has to decide.
+    door.troubles = { undecided: 10 };
+    const lost = await reconciled('--to', 'outcome');
+    expect(lost.code).toBe(1);
+    expect(lost.stdout).toContain('events to decide = decisions: 10 = 0, undecided: 10');
+    expect(lost.stdout).toContain('  undecided  t9\n');
+    expect(lost.stdout).toContain('Does anybody run the role df?');
+    door.troubles = { open: 1 };
+    const open = await reconciled('--to', 'outcome');
+    expect([open.code, open.stdout.includes('intents = outcomes: 10 = 9, intents_open: 1')]).toEqual([1, true]);
+    expect(open.stdout).toContain('Ask again.');
+    const wrong = await reconciled('--to', 'moon');
+    expect([wrong.code, wrong.stderr.includes('bus, outcome, leaf')]).toEqual([2, true]);
   });
 
-  it('asks ledger and bus alone of an open-ended run', async () => {
+  it('asks ledger and bus alone of an open-ended run, where that is wanted', async () => {
     await through(['run', 'start', '--live', 'shop']);
-    const { code, stdout } = await through(['reconcile', '--run', 'shop', '--json']);
+    const { code, stdout } = await through(['reconcile', '--run', 'shop', '--to', 'bus', '--json']);
     const { equations } = JSON.parse(stdout) as { equations: { equation: string }[] };
     expect(equations.map(({ equation }) => equation)).toEqual([
       'admitted = records_on_bus',

@@ -17,6 +17,9 @@ export interface FakeTroubles {
   readonly quarantined?: number;
   /** Ids that the ledger has and the bus has not. */
   readonly lost?: readonly string[];
+  /** Transactions that no decision names, and intents of which no outcome is told. */
+  readonly undecided?: number;
+  readonly open?: number;
   /** The stream stops at this state with a reason. */
   readonly streamStopsAs?: { readonly state: 'FAILED' | 'PAUSED'; readonly code: string };
   /** Refusals before a route answers, by `METHOD /path`: each attempt takes one. */
@@ -43,6 +46,11 @@ const output = (output_id: string, role: string, rows: number) => ({
   rows,
   index: anyRef('index'),
   receipt: anyRef('receipt'),
+});
+
+const offenders = (prefix: string, count: number) => ({
+  count,
+  ids: Array.from({ length: count }, (_, at) => `${prefix}${at}`),
 });
 
 /**
@@ -132,6 +140,7 @@ export class FakeDoor {
             output_id: 'rejects',
             rows: [{ number: 0, row: { row: 3, reason: 'TIME_INVALID', detail: 'no time' } }],
           };
+        if (call.startsWith('GET /v1/audit/runs/')) return this.#leaves(call.slice(19));
         if (call.startsWith('GET /v1/engine/worlds/')) return this.#seal(call.slice(22));
         throw new ProbityError('HTTP_NOT_FOUND', `nothing at ${call}`);
     }
@@ -272,21 +281,50 @@ export class FakeDoor {
   }
 
   #reconciliation(id: string, run: FakeRun): unknown {
-    const { lost = [], quarantined = 0 } = this.troubles;
+    const { lost = [], quarantined = 0, undecided = 0, open = 0 } = this.troubles;
     const admitted = run.pass === 0 ? 0 : this.#counts.rows_sealed - quarantined;
+    const onBus = admitted - lost.length;
+    const followed = (count: number) => ({ admitted: count, on_bus: count });
+    const decisions = onBus - undecided;
     return {
       state: this.calls.filter((call) => call.endsWith('/reconciliation')).length > 1 ? 'DONE' : 'RUNNING',
       run_id: id,
       admitted,
       duplicate: 0,
       quarantined,
-      on_bus: admitted - lost.length,
-      by_type: { transaction: { admitted, on_bus: admitted - lost.length } },
+      on_bus: onBus,
+      by_type: {
+        transaction: { admitted, on_bus: onBus },
+        decision: followed(decisions),
+        action_intent: followed(decisions),
+        action_outcome: followed(decisions - open),
+      },
       missing_on_bus: lost,
       not_in_ledger: [],
       more_than_once_on_bus: [],
       other_content: [],
       reconciled: lost.length === 0,
+      custody: {
+        decisions,
+        actions_planned: decisions,
+        intents: decisions,
+        outcomes: decisions - open,
+        undecided: undecided === 0 ? {} : { transaction: offenders('t', undecided) },
+        decided_without_event: offenders('', 0),
+        planned_without_intent: offenders('', 0),
+        intents_unplanned: offenders('', 0),
+        intents_open: offenders('i', open),
+        outcomes_orphaned: offenders('', 0),
+      },
+    };
+  }
+
+  /** Every record has its leaf: four of each transaction. */
+  #leaves(id: string): unknown {
+    const transactions = this.#counts.rows_sealed;
+    return {
+      run_id: id,
+      by_kind: { event: transactions, decision: transactions, intent: transactions, outcome: transactions },
     };
   }
 

@@ -18,6 +18,31 @@ export async function waitForOutcomes(travel: Travel, decisions: number): Promis
   );
 }
 
+/** So long the audit log may be behind the bus before it is said to lack something. */
+const LOG_BEHIND_MS = 20_000;
+
+/** Leaves of a run by kind, once all its records are logged or the log has had its time. */
+export async function leavesOf(
+  travel: Travel,
+  runId: string,
+  records: number,
+): Promise<Readonly<Record<string, number>>> {
+  const api = new AuditApi(travel.api);
+  const endMs = travel.clock.monotonicMs() + LOG_BEHIND_MS;
+  return await polled(
+    travel,
+    async () => {
+      const byKind = await api.run(runId);
+      travel.progress.at('Counting leaves of the audit log', total(byKind), records);
+      return byKind;
+    },
+    (byKind) => total(byKind) >= records || travel.clock.monotonicMs() > endMs,
+  );
+}
+
+const total = (counts: Readonly<Record<string, number>>): number =>
+  Object.values(counts).reduce((sum, count) => sum + count, 0);
+
 /** Until a checkpoint covers every record that has its place now. */
 export async function waitForSigned(travel: Travel, records: number): Promise<void> {
   const api = new AuditApi(travel.api);

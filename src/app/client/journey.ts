@@ -7,7 +7,7 @@ import type { EventType, SchemaVersion } from '../../rails/envelope.schema.js';
 import type { ScenarioId } from '../../rails/pins.js';
 import type { DoorApi, DoorRole, Reconciliation, Run, Stream } from './door-api.js';
 import type { Progress } from './progress.js';
-import { type DecisionPath, type Equation, equationsOf } from './reconcile.core.js';
+import { type DecisionPath, type Equation, equationsOf, loggedOf, pathOf, waits } from './reconcile.core.js';
 
 /** What every step of a command works with. */
 export interface Travel {
@@ -176,21 +176,27 @@ function resumesByItself(code: string | undefined): boolean {
 
 const STAYS_PAUSED: ReadonlySet<string> = new Set(['PAUSE_ASKED_FOR', 'QUARANTINE_SHARE_TOO_LARGE']);
 
+/** What is to follow from the traffic of a run, and how far it is asked for. */
+export interface Following {
+  /** Types of the events that are to be decided. */
+  readonly triggerTypes: readonly string[];
+  /** Leaves of the run in the audit log, by kind, once there are `records` of them or the log has had its time. */
+  readonly leaves?: (travel: Travel, runId: string, records: number) => Promise<Readonly<Record<string, number>>>;
+}
+
 /**
- * Lets the gate compare ledger and bus, and sets the accounts of world, stream and gate side by side; with `path` those of what followed from the
+ * Lets the gate compare ledger and bus, and sets the accounts of world, stream and gate side by side; with `following` those of what followed from the
  * traffic as well, once it has come to rest.
  */
-export async function reconcile(
-  travel: Travel,
-  runId: string,
-  path?: (gate: Reconciliation) => Promise<DecisionPath | undefined>,
-): Promise<Reconciled> {
+export async function reconcile(travel: Travel, runId: string, following?: Following): Promise<Reconciled> {
   const { api } = travel;
   const run = await api.run(runId);
   const facts = run.state === 'READY' ? await api.facts(runId) : undefined;
   const stream = run.kind === 'live' ? undefined : await api.stream(runId);
-  const gate = path === undefined ? await compared(travel, runId) : await cameToRest(travel, runId);
-  const followed = path === undefined ? undefined : await path(gate);
+  const { gate, path } =
+    following === undefined
+      ? { gate: await compared(travel, runId), path: undefined }
+      : await followed(travel, runId, following);
   const released = stream !== undefined && stream.quarantined > 0 ? await releasedOf(travel, runId) : 0;
   travel.progress.clear();
   const counts = facts?.counts;
@@ -212,9 +218,9 @@ export async function reconcile(
       offending: offendingOf(gate),
     },
     released,
-    ...(followed === undefined ? {} : { path: followed }),
+    ...(path === undefined ? {} : { path }),
   });
-  return { facts, stream, gate, equations, ...(followed === undefined ? {} : { path: followed }) };
+  return { facts, stream, gate, equations, ...(path === undefined ? {} : { path }) };
 }
 
 async function compared(travel: Travel, runId: string): Promise<Reconciliation> {
@@ -231,13 +237,33 @@ async function compared(travel: Travel, runId: string): Promise<Reconciliation> 
 
 const AT_REST_MS = 2_000;
 
+interface Followed {
+  readonly gate: Reconciliation;
+  readonly path: DecisionPath;
+}
+
+/** What followed from the traffic of a run, up to its leaves where they are asked for. */
+export async function followed(travel: Travel, runId: string, { triggerTypes, leaves }: Following): Promise<Followed> {
+  const { gate, path, records } = await cameToRest(travel, runId, triggerTypes);
+  if (leaves === undefined) return { gate, path };
+  // A run without records has no leaves: nobody needs an audit log to know that.
+  const found = records === 0 ? {} : await leaves(travel, runId, records);
+  return { gate, path: { ...path, logged: loggedOf(gate.by_type, found) } };
+}
+
 /** Compares until every link is closed, or nothing more has followed for a while: then what is open stays open. */
-async function cameToRest(travel: Travel, runId: string): Promise<Reconciliation> {
+async function cameToRest(
+  travel: Travel,
+  runId: string,
+  triggerTypes: readonly string[],
+): Promise<Followed & { readonly records: number }> {
   for (let before = -1; ;) {
     const gate = await compared(travel, runId);
     const records = Object.values(gate.by_type).reduce((sum, { on_bus }) => sum + on_bus, 0);
-    const { undecided, planned_without_intent: asked, intents_open: open } = gate.custody ?? {};
-    if ((undecided?.count ?? 0) + (asked?.count ?? 0) + (open?.count ?? 0) === 0 || records === before) return gate;
+    if (gate.custody === undefined)
+      throw new ProbityError('RPC_RESPONSE_INVALID', 'the gate does not say what followed from the run');
+    const path = pathOf(gate.custody, triggerTypes);
+    if (!waits(path) || records === before) return { gate, path, records };
     before = records;
     travel.progress.at('Waiting for what follows', records);
     await travel.clock.sleep(AT_REST_MS, travel.signal);

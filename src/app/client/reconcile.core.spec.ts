@@ -1,6 +1,16 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { type Accounts, allHold, type DecisionPath, type EquationName, equationsOf } from './reconcile.core.js';
+import {
+  type Accounts,
+  allHold,
+  type CustodyTold,
+  type DecisionPath,
+  type EquationName,
+  equationsOf,
+  loggedOf,
+  pathOf,
+  waits,
+} from './reconcile.core.js';
 
 type World = NonNullable<Accounts['world']>;
 type Stream = NonNullable<Accounts['stream']>;
@@ -147,7 +157,7 @@ describe('the arithmetic of the decision path', () => {
     intents: 12,
     outcomes: 12,
     offending: {},
-    logged: { records: 44, leaves: 44 },
+    logged: { records: 44, leaves: 44, differing: {} },
   };
   const offends = (kind: string): DecisionPath['offending'] => ({ [kind]: { count: 1, ids: ['it'] } });
 
@@ -185,9 +195,73 @@ describe('the arithmetic of the decision path', () => {
     [
       'a record without a leaf',
       'records of the run = leaves of the audit log',
-      { logged: { records: 44, leaves: 43 } },
+      { logged: { records: 44, leaves: 43, differing: { outcome: { records: 12, leaves: 11 } } } },
+    ],
+    [
+      'a leaf too few of one kind and one too many of another',
+      'records of the run = leaves of the audit log',
+      {
+        logged: loggedOf(
+          {
+            transaction: { on_bus: 10 },
+            decision: { on_bus: 10 },
+            action_intent: { on_bus: 12 },
+            action_outcome: { on_bus: 12 },
+          },
+          { event: 10, decision: 9, intent: 12, outcome: 12, quarantine: 1 },
+        ),
+      },
     ],
   ])('sees %s', (_what, equation, spoiling) => {
     expect(broken({ ...base, path: { ...path, ...spoiling } })).toEqual([equation]);
+  });
+
+  it('counts events of every type as events, and says which kind differs', () => {
+    const byType = { transaction: { on_bus: 3 }, login: { on_bus: 2 }, decision: { on_bus: 3 } };
+    expect(loggedOf(byType, { event: 5, decision: 3 })).toEqual({ records: 8, leaves: 8, differing: {} });
+    expect(loggedOf(byType, { event: 6, decision: 2 })).toEqual({
+      records: 8,
+      leaves: 8,
+      differing: { decision: { records: 3, leaves: 2 }, event: { records: 5, leaves: 6 } },
+    });
+  });
+});
+
+describe('the decision path as the gate tells it', () => {
+  const none = { count: 0, ids: [] };
+  const told: CustodyTold = {
+    decisions: 0,
+    actions_planned: 0,
+    intents: 0,
+    outcomes: 0,
+    undecided: { transaction: { count: 3, ids: ['a', 'b', 'c'] }, login: { count: 9, ids: ['l'] } },
+    decided_without_event: none,
+    planned_without_intent: none,
+    intents_unplanned: none,
+    intents_open: none,
+    outcomes_orphaned: none,
+  };
+  const equations = (custody: CustodyTold, types: readonly string[]) =>
+    broken({ ...sound(0, 3, 0, 0), path: pathOf(custody, types) });
+
+  it('does not take a run that lost every decision for one that nobody decides', () => {
+    expect(equations(told, ['transaction'])).toEqual(['events to decide = decisions']);
+    expect(pathOf(told, ['transaction'])).toMatchObject({ decided: 3, decisions: 0 });
+  });
+
+  it('does not miss decisions of types that are not to be decided', () => {
+    expect(
+      equations({ ...told, decisions: 3, undecided: { login: { count: 9, ids: ['l'] } } }, ['transaction']),
+    ).toEqual([]);
+    expect(equations(told, [])).toEqual([]);
+  });
+
+  it('waits for what comes behind, not for what has no beginning', () => {
+    expect(waits(pathOf(told, ['transaction']))).toBe(true);
+    expect(waits(pathOf(told, ['payout']))).toBe(false);
+    const one = { count: 1, ids: ['x'] };
+    expect(waits(pathOf({ ...told, planned_without_intent: one }, []))).toBe(true);
+    expect(waits(pathOf({ ...told, intents_open: one }, []))).toBe(true);
+    expect(waits(pathOf({ ...told, outcomes_orphaned: one, intents_unplanned: one }, []))).toBe(false);
   });
 });

@@ -20,8 +20,14 @@ export interface Accounts {
   };
   /** Quarantined events of the run that somebody released or corrected since. */
   readonly released: number;
-  /** What followed from the run's traffic; absent where it is not asked for, or nothing of the run was ever decided. */
+  /** What followed from the run's traffic; absent where it is not asked for. */
   readonly path?: DecisionPath;
+}
+
+export interface Offending {
+  readonly count: number;
+  /** The first of them. */
+  readonly ids: readonly string[];
 }
 
 /** Each link counted at both its ends; `offending` by kind, as the gate names it. */
@@ -31,9 +37,76 @@ export interface DecisionPath {
   readonly planned: number;
   readonly intents: number;
   readonly outcomes: number;
-  readonly offending: Readonly<Record<string, { readonly count: number; readonly ids: readonly string[] }>>;
-  /** All records of the run on the bus, and its leaves in the audit log; absent where no audit log can be asked. */
-  readonly logged?: { readonly records: number; readonly leaves: number };
+  readonly offending: Readonly<Record<string, Offending>>;
+  /** All records of the run on the bus, and its leaves in the audit log; absent where no audit log was asked. */
+  readonly logged?: Logged;
+}
+
+export interface Logged {
+  readonly records: number;
+  readonly leaves: number;
+  /** Kinds of leaves of which there are not as many as records: one lost and another doubled must not cancel out. */
+  readonly differing: Readonly<Record<string, { readonly records: number; readonly leaves: number }>>;
+}
+
+const LEAF_KINDS: Readonly<Record<string, string>> = {
+  decision: 'decision',
+  action_intent: 'intent',
+  action_outcome: 'outcome',
+};
+
+/** Records by event type beside leaves by their kind, as gate and audit log count them. */
+export function loggedOf(
+  byType: Readonly<Record<string, { readonly on_bus: number }>>,
+  leavesByKind: Readonly<Record<string, number>>,
+): Logged {
+  const records = new Map<string, number>();
+  for (const [type, { on_bus: count }] of Object.entries(byType)) {
+    const kind = LEAF_KINDS[type] ?? 'event';
+    records.set(kind, (records.get(kind) ?? 0) + count);
+  }
+  const kinds = [...new Set([...records.keys(), ...Object.keys(leavesByKind)])].sort();
+  const differing = kinds.flatMap((kind) => {
+    const both = { records: records.get(kind) ?? 0, leaves: leavesByKind[kind] ?? 0 };
+    return both.records === both.leaves ? [] : [[kind, both] as const];
+  });
+  return {
+    records: [...records.values()].reduce((sum, count) => sum + count, 0),
+    leaves: Object.values(leavesByKind).reduce((sum, count) => sum + count, 0),
+    differing: Object.fromEntries(differing),
+  };
+}
+
+/** As the gate tells it of a run. */
+export interface CustodyTold {
+  readonly decisions: number;
+  readonly actions_planned: number;
+  readonly intents: number;
+  readonly outcomes: number;
+  /** By event type, decided types or not. */
+  readonly undecided: Readonly<Record<string, Offending>>;
+  readonly decided_without_event: Offending;
+  readonly planned_without_intent: Offending;
+  readonly intents_unplanned: Offending;
+  readonly intents_open: Offending;
+  readonly outcomes_orphaned: Offending;
+}
+
+/** The decision path as the gate found it, for the event types that are to be decided: those that nobody decides lack nothing. */
+export function pathOf(custody: CustodyTold, triggerTypes: readonly string[]): DecisionPath {
+  const { decisions, actions_planned: planned, intents, outcomes, undecided: byType, ...others } = custody;
+  const lacking = triggerTypes.flatMap((type) => byType[type] ?? []);
+  const undecided = {
+    count: lacking.reduce((sum, { count }) => sum + count, 0),
+    ids: lacking.flatMap(({ ids }) => ids),
+  };
+  const decided = decisions + undecided.count - custody.decided_without_event.count;
+  return { decided, decisions, planned, intents, outcomes, offending: { undecided, ...others } };
+}
+
+/** Whether something of the path is still to come: each waits for what comes behind it. */
+export function waits({ offending }: DecisionPath): boolean {
+  return ['undecided', 'planned_without_intent', 'intents_open'].some((kind) => (offending[kind]?.count ?? 0) > 0);
 }
 
 export type EquationName =
@@ -109,7 +182,7 @@ function worldEquations({ world, stream, gate, released }: Accounts): readonly E
   ];
 }
 
-function pathEquations({ path }: Accounts): readonly Equation[] {
+export function pathEquations({ path }: Pick<Accounts, 'path'>): readonly Equation[] {
   if (path === undefined) return [];
   const { decided, decisions, planned, intents, outcomes, offending, logged } = path;
   const link = (equation: EquationName, left: number, right: number, ...kinds: readonly string[]): Equation => {
@@ -127,10 +200,19 @@ function pathEquations({ path }: Accounts): readonly Equation[] {
     link('events to decide = decisions', decided, decisions, 'undecided', 'decided_without_event'),
     link('actions planned = intents', planned, intents, 'planned_without_intent', 'intents_unplanned'),
     link('intents = outcomes', intents, outcomes, 'intents_open', 'outcomes_orphaned'),
-    ...(logged === undefined
-      ? []
-      : [link('records of the run = leaves of the audit log', logged.records, logged.leaves)]),
+    ...(logged === undefined ? [] : [loggedEquation(logged)]),
   ];
+}
+
+function loggedEquation({ records, leaves, differing }: Logged): Equation {
+  const kinds = Object.entries(differing);
+  return {
+    equation: 'records of the run = leaves of the audit log',
+    holds: records === leaves && kinds.length === 0,
+    figures: [`${records} = ${leaves}`, ...kinds.map(([kind, of]) => `${kind}: ${of.records} = ${of.leaves}`)].join(
+      ', ',
+    ),
+  };
 }
 
 function gateEquations({ gate }: Accounts): readonly Equation[] {

@@ -4,7 +4,7 @@ import { adviceForRun } from './advice.js';
 import type { Reject, Run, Stream } from './door-api.js';
 import { offendingOf, type Reconciled } from './journey.js';
 import { thousands } from './progress.core.js';
-import { allHold, type Equation } from './reconcile.core.js';
+import { allHold, type DecisionPath, type Equation } from './reconcile.core.js';
 
 /** An answer in both forms: for machines and for people. */
 export interface Report {
@@ -86,7 +86,11 @@ function verdictLines(
   if (ok)
     return [
       'Reconciled: all counts agree, and ledger and bus hold the same events.',
-      ...(path === undefined ? [] : ['Every event has its decision, every action its outcome, every record its leaf.']),
+      ...(path === undefined
+        ? []
+        : [
+            `Every event to decide has its decision, every action its outcome${path.logged === undefined ? '' : ', every record its leaf'}.`,
+          ]),
     ];
   const broken = equations.filter(({ holds }) => !holds);
   const offending = Object.entries(offendingOf(gate)).flatMap(([kind, ids]) => ids.map((id) => `  ${kind}  ${id}`));
@@ -98,7 +102,23 @@ function verdictLines(
       ...ids.map((id) => `  ${kind}  ${id}`),
       ...(count > ids.length ? [`  ${kind}  … and ${thousands(count - ids.length)} more`] : []),
     ]),
+    ...(path === undefined ? [] : pathAdvice(path)),
     ...(stream === undefined ? [] : streamTroubles(stream)),
+  ];
+}
+
+/** What may be under way rather than lost, and how to find out. */
+function pathAdvice({ decisions, offending }: DecisionPath): readonly string[] {
+  const has = (kind: string): boolean => (offending[kind]?.count ?? 0) > 0;
+  return [
+    ...(decisions === 0 && has('undecided')
+      ? ['Nothing of this run was decided. Does anybody run the role df? With --to bus the door alone is asked.']
+      : []),
+    ...(has('intents_open')
+      ? [
+          'An intent is open until its outcome is known: a target outside that is slow or silent keeps it so. Ask again.',
+        ]
+      : []),
   ];
 }
 

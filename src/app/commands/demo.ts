@@ -4,11 +4,12 @@ import type { ScenarioId, Seed } from '../../rails/pins.js';
 import { SystemClock } from '../../substrate/clock/system.clock.js';
 import { ApiClient } from '../client/api-client.js';
 import { askedAtOnce, waitsLines } from '../client/asked-at-once.js';
-import { auditReport, auditVerified, waitForOutcomes, waitForSigned } from '../client/audited.js';
+import { auditReport, auditVerified, leavesOf, waitForOutcomes, waitForSigned } from '../client/audited.js';
 import { qualityReport, readyToDecide, verificationReport, verified, waitForDecisions } from '../client/decided.js';
 import { DecisionApi } from '../client/decision-api.js';
-import { DoorApi, type DoorRole, type Reconciliation, type Run } from '../client/door-api.js';
-import { bringToReady, ensureLiveRun, polled, type Travel } from '../client/journey.js';
+import { DoorApi, type DoorRole, type Run } from '../client/door-api.js';
+import { bringToReady, ensureLiveRun, followed, type Travel } from '../client/journey.js';
+import { pathEquations } from '../client/reconcile.core.js';
 import { openProgress } from '../client/progress.js';
 import { thousands } from '../client/progress.core.js';
 import type { Report } from '../client/report.js';
@@ -44,6 +45,8 @@ export interface DemoPlace {
   readonly key: string;
   readonly terminal: Terminal;
   readonly signal: AbortSignal;
+  /** Types of the events that are to be decided. */
+  readonly triggerTypes: readonly string[];
   /** Also where there are runs already: for a start that is to end with a verdict. */
   readonly always: boolean;
 }
@@ -52,7 +55,14 @@ export interface DemoPlace {
  * What a start does by itself: the open-ended run, so that a transaction can be sent at once, and on an empty data folder a small
  * world that is generated, streamed and reconciled. Undefined where there was nothing to show.
  */
-export async function demo({ url, key, terminal, signal, always }: DemoPlace): Promise<Report | undefined> {
+export async function demo({
+  url,
+  key,
+  terminal,
+  signal,
+  triggerTypes,
+  always,
+}: DemoPlace): Promise<Report | undefined> {
   const clock = new SystemClock();
   const progress = openProgress(terminal.screen, clock);
   const client = new ApiClient({ clock, signal });
@@ -77,7 +87,7 @@ export async function demo({ url, key, terminal, signal, always }: DemoPlace): P
       pace: undefined,
       rowsWord: 'rows generated',
     });
-    return counted.ok ? await decided(travel, run, counted) : counted;
+    return counted.ok ? await decided(travel, run, counted, triggerTypes) : counted;
   } finally {
     progress.clear();
     client.close();
@@ -85,16 +95,16 @@ export async function demo({ url, key, terminal, signal, always }: DemoPlace): P
 }
 
 /** The second half of the story: each transaction decided, what of the fraud was stopped, and all of it made again and compared. */
-async function decided(travel: Travel, run: Run, counted: Report): Promise<Report> {
+async function decided(travel: Travel, run: Run, counted: Report, triggerTypes: readonly string[]): Promise<Report> {
   const { run_id } = run;
   const { admitted_in_ledger: admitted } = counted.document['accounts'] as { readonly admitted_in_ledger: number };
   await waitForDecisions(travel, run_id, admitted);
   await waitForOutcomes(travel, admitted);
   const quality = qualityReport(await new DecisionApi(travel.api).quality(run_id));
   const verification = verificationReport(await verified(travel, { run_id }));
-  const gate = await reconciledGate(travel, run_id);
-  const { decision, action_intent: asked, action_outcome: done } = gate.by_type;
-  const each = decision !== undefined && decision.on_bus === admitted && gate.reconciled;
+  const { gate, path } = await followed(travel, run_id, { triggerTypes, leaves: leavesOf });
+  const broken = pathEquations({ path }).filter(({ holds }) => !holds);
+  const each = broken.length === 0 && path.decisions === admitted && gate.reconciled;
   const events = Object.values(gate.by_type).reduce((sum, { on_bus }) => sum + on_bus, 0);
   const bundle = await bundleOf(travel, run_id);
   const waits = await askedAtOnce(travel);
@@ -108,6 +118,7 @@ async function decided(travel: Travel, run: Run, counted: Report): Promise<Repor
       decisions: quality.document,
       verification: verification.document,
       by_type: gate.by_type,
+      decision_path: path,
       bundle,
       waits,
       audit: audit.document,
@@ -119,8 +130,9 @@ async function decided(travel: Travel, run: Run, counted: Report): Promise<Repor
       ...quality.lines,
       `Scored by ${bundle}.`,
       each
-        ? `Reconciled: one decision per transaction, ${thousands(asked?.on_bus ?? 0)} intents and as many outcomes (${thousands(done?.on_bus ?? 0)}).`
-        : `NOT reconciled: ${decision?.on_bus ?? 0} decisions of ${admitted} transactions on the bus.`,
+        ? `Reconciled: one decision per transaction, ${thousands(path.intents)} intents and as many outcomes, a leaf for each of ${thousands(events)} records.`
+        : `NOT reconciled: ${path.decisions} decisions of ${admitted} transactions on the bus.`,
+      ...broken.map(({ equation, figures }) => `  ${equation}: ${figures}`),
       ...verification.lines,
       ...audit.lines,
       ...waitsLines(waits),
@@ -137,12 +149,4 @@ async function bundleOf({ api }: Travel, runId: string): Promise<string> {
   return bundle.status === 'ACTIVE'
     ? `bundle ${bundle.bundle_id} version ${bundle.bundle_version} (${bundle.digest.slice(0, 12)}…), and judged by rules`
     : `no model (${bundle.reason}): rules alone judged`;
-}
-
-async function reconciledGate({ api, ...travel }: Travel, runId: string): Promise<Reconciliation> {
-  return await polled(
-    { api, ...travel },
-    () => api.reconciliation(runId),
-    ({ state }) => state === 'DONE',
-  );
 }

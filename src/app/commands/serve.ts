@@ -15,6 +15,7 @@ import { policyKindsOf, type UnitTable } from '../unit-table.js';
 import { VERSION } from '../version.js';
 import { OPERATOR } from '../client/open-door.js';
 import { demo, DEMO_ROLES } from './demo.js';
+import { triggerTypesOf } from './reconcile.js';
 
 /**
  * Runs the roles until SIGINT or SIGTERM, then stops in order. A second signal does not wait any longer. A first start on an empty data
@@ -112,7 +113,14 @@ async function show(
   }
   try {
     const key = readKey(operator.file);
-    const report = await demo({ url: running.url, key, terminal, signal, always: once });
+    const report = await demo({
+      url: running.url,
+      key,
+      terminal,
+      signal,
+      triggerTypes: triggerTypesOf(flags.profile),
+      always: once,
+    });
     if (report === undefined) {
       terminal.note(`Runs are here already; the run "live" takes transactions.`);
       return EXIT.OK;

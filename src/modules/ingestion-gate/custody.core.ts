@@ -16,7 +16,9 @@ export const CustodySchema = closed({
   actions_planned: safeInteger(0, 'by the decisions on the bus'),
   intents: safeInteger(0, 'records'),
   outcomes: safeInteger(0, 'records'),
-  undecided: offenders('events, of types of which at least one was decided, that no decision names'),
+  undecided: Type.Record(Type.String(), offenders('events that no decision names'), {
+    description: 'by event type; whoever asks knows which types are decided',
+  }),
   decided_without_event: offenders('decisions of no event of the run, or of one that was decided before'),
   planned_without_intent: offenders('actions of a decision for which nobody was asked, by idempotency key'),
   intents_unplanned: offenders('intents that no decision planned'),
@@ -37,12 +39,12 @@ export interface CustodyRecord {
 
 /**
  * Walks along the records of a run and closes each link when its other end is met. What follows from a record stands behind it on its own partition, so
- * what is held is what is open: some moments of traffic, and whoever lacks something. Records of different partitions may come in any order.
+ * what is held is what is open: some moments of traffic, whoever lacks something, and the ids of types that nobody decides. Records of different
+ * partitions may come in any order.
  */
 export class CustodyWalk {
   /** Types of the events that wait for their decision, by id. */
   readonly #typeOf = new Map<string, string>();
-  readonly #decidedTypes = new Set<string>();
   readonly #planned = new Set<string>();
   readonly #intents = new Set<string>();
   readonly #orphans = {
@@ -77,11 +79,15 @@ export class CustodyWalk {
   }
 
   finish(): Custody {
-    const undecided = new Offenders();
-    for (const [id, type] of this.#typeOf) if (this.#decidedTypes.has(type)) undecided.add(id);
+    const undecided = new Map<string, Offenders>();
+    for (const [id, type] of this.#typeOf) {
+      const ofType = undecided.get(type) ?? new Offenders();
+      ofType.add(id);
+      undecided.set(type, ofType);
+    }
     return {
       ...this.#counts,
-      undecided: undecided.told(),
+      undecided: Object.fromEntries([...undecided].map(([type, ofType]) => [type, ofType.told()])),
       decided_without_event: this.#orphans.decided_without_event.told(),
       planned_without_intent: Offenders.of(this.#planned).told(),
       intents_unplanned: this.#orphans.intents_unplanned.told(),
@@ -91,13 +97,7 @@ export class CustodyWalk {
   }
 
   #decided(id: string, event: string): void {
-    const type = this.#typeOf.get(event);
-    if (type === undefined) {
-      this.#orphans.decided_without_event.add(id);
-      return;
-    }
-    this.#typeOf.delete(event);
-    this.#decidedTypes.add(type);
+    if (!this.#typeOf.delete(event)) this.#orphans.decided_without_event.add(id);
   }
 }
 

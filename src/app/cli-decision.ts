@@ -7,6 +7,7 @@ import {
   type DecisionListFlags,
   explainDecision,
   listDecisions,
+  verifyDecision,
   verifyRun,
   type VerifyFlags,
 } from './commands/decision.js';
@@ -15,6 +16,9 @@ import type { DoorFlags } from './flags.js';
 const EXITS = 'Exit codes: 0 done, 1 failed, 2 what was written is wrong, 3 a stop ran out of time.';
 const EXITS_VERIFIED =
   'Exit codes: 0 every decision comes out as it was recorded, 1 one differs or something failed, 2 what was written is wrong.';
+
+const EXITS_ALIKE =
+  'Exit codes: 0 every decision would have had the same outcome, 1 one would not (the first is named) or something failed, 2 what was written is wrong.';
 
 const help = (examples: readonly string[], exits: string): string =>
   `\nExamples:\n${examples.map((line) => `  ${line}`).join('\n')}\n\n${exits}`;
@@ -42,12 +46,15 @@ export function addDecisionCommands(program: Command, { table }: CliOptions, run
   verify
     .description('make the decisions of a run again from the bus, and compare them byte for byte')
     .option('--run <run>', 'the run, by its id or equivalence key')
-    .option('--decision <id>', 'this decision alone')
     .addHelpText(
       'after',
-      help(['probity verify --run live', 'probity verify --run live --decision 9c41…'], EXITS_VERIFIED),
+      help(['probity verify --run live', 'probity verify decision 9c41…', 'probity verify audit'], EXITS_VERIFIED),
     )
     .action((flags: VerifyFlags) => run(flags, (_, terminal) => verifyRun(table, flags, terminal)));
+  doorway(verify.command('decision <decision>'))
+    .description('make one decision again from the bus, and compare it byte for byte')
+    .addHelpText('after', help(['probity verify decision 9c41…'], EXITS_VERIFIED))
+    .action((id: string, flags: DoorFlags) => run(flags, (_, terminal) => verifyDecision(table, id, flags, terminal)));
 
   doorway(program.command('counterfactual'))
     .description('what other rules, bundles, features or another policy would have decided on the same events')
@@ -56,7 +63,7 @@ export function addDecisionCommands(program: Command, { table }: CliOptions, run
     .option('--bundles <file>', 'a policy file df.bundles')
     .option('--features <file>', 'a policy file ofp.features')
     .option('--policy <file>', 'a policy file df.decision')
-    .addHelpText('after', help(['probity counterfactual --run live --rules stricter.yaml'], EXITS))
+    .addHelpText('after', help(['probity counterfactual --run live --rules stricter.yaml'], EXITS_ALIKE))
     .action((flags: CounterfactualFlags) => run(flags, (_, terminal) => counterfactual(table, flags, terminal)));
   return verify;
 }

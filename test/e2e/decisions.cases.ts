@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 import type { ActionRow } from '../../src/modules/actions-layer/actions-layer.store.js';
@@ -14,7 +14,7 @@ import type { Rules } from '../../src/rails/decision/rules.schema.js';
 import type { DecisionPath } from '../../src/app/client/reconcile.core.js';
 import { canonicalJson } from '../../src/rails/canonical-json.js';
 import { cli } from '../support/cli.js';
-import { Door, importedRun } from '../support/door.js';
+import { Door, importedRun, type Outside } from '../support/door.js';
 import { eventually } from '../support/eventually.js';
 import { handbookFile } from '../support/handbook-file.js';
 import type { Http } from '../support/http.js';
@@ -22,6 +22,18 @@ import { openInside } from '../support/inside.js';
 import { recordsOf } from '../support/single-pass.js';
 
 const ROWS = 1_000;
+
+/** Waits that a busy machine does not end by itself: what is decided here is to lean on all that there is. */
+const PATIENT: Outside = {
+  introduce: (profile) => {
+    const policy = join(profile.folder, 'policy', 'df.decision.yaml');
+    const waits = 'features_ms: 500, graph_ms: 500, posture_ms: 200';
+    profile.edit(policy, waits, 'features_ms: 5000, graph_ms: 5000, posture_ms: 4000');
+    profile.edit(policy, 'posture_age_max_ms: 15000', 'posture_age_max_ms: 60000');
+    return [policy];
+  },
+  env: {},
+};
 
 /** Suites of one family decide the same file of the same run, each on a platform of its own; the first leaves its decisions for the others. */
 export class Family {
@@ -37,7 +49,7 @@ export function decisionsSuite(flavour: 'embedded' | 'real', groups: readonly st
     let run = '';
 
     beforeAll(async () => {
-      door = await Door.open(flavour, groups);
+      door = await Door.open(flavour, groups, PATIENT);
       df = await door.client('df');
       ({ run_id: run } = await importedRun(door, handbookFile(ROWS, 23), family.scenario));
       expect(await door.settled(run)).toMatchObject({ state: 'READY' });
@@ -59,8 +71,9 @@ export function decisionsSuite(flavour: 'embedded' | 'real', groups: readonly st
       const intents = ROWS + (outcomes['QUEUE'] ?? 0);
       const { by_type, custody, ...found } = await door.carriedOut(run, intents);
       expect(custody).toMatchObject({ decisions: ROWS, actions_planned: intents, intents, outcomes: intents });
-      for (const one of Object.values(custody ?? {}))
-        if (typeof one === 'object') expect(one).toEqual({ count: 0, ids: [] });
+      const { undecided, ...links } = custody ?? {};
+      expect(undecided).toEqual({});
+      for (const one of Object.values(links)) if (typeof one === 'object') expect(one).toEqual({ count: 0, ids: [] });
       expect(found).toMatchObject({ admitted: ROWS, on_bus: ROWS, reconciled: true });
       expect(by_type).toMatchObject({
         transaction: { admitted: ROWS, on_bus: ROWS },
@@ -267,6 +280,51 @@ export function decisionsSuite(flavour: 'embedded' | 'real', groups: readonly st
         expect((await listed('--to', '2020-01-01T00:00:00Z')).changes).toEqual([]);
         expect((await cli(['changes', '--data', door.data, '--from', 'yesterday'])).code).toBe(2);
       });
+
+    if (flavour === 'embedded')
+      it('are explained, verified and thought otherwise by commands whose exit codes say how it came out', async () => {
+        const here = (...words: readonly string[]) => cli([...words, '--data', door.data]);
+        const [one] = (await decisionsOn(door, run)).values();
+        const id = one?.decision_id ?? '';
+        const explained = await here('explain', id);
+        expect([explained.code, explained.stdout]).toEqual([
+          0,
+          expect.stringContaining(`Decision ${id}: ${one?.outcome}`),
+        ]);
+        const unknown = await here('explain', 'f'.repeat(64));
+        expect([unknown.code, unknown.stderr.includes('DF_DECISION_NOT_FOUND')]).toEqual([1, true]);
+
+        const whole = await here('verify', '--run', run);
+        expect([whole.code, whole.stdout]).toEqual([
+          0,
+          expect.stringMatching(/equal, byte for byte +1,?000\n[^]*Verified in/),
+        ]);
+        const single = await here('verify', 'decision', id);
+        expect([single.code, single.stdout]).toEqual([0, expect.stringMatching(/equal, byte for byte +1\n/)]);
+        const nothing = await here('verify', '--run', 'nobody');
+        expect([nothing.code, nothing.stdout]).toEqual([1, expect.stringContaining('no decision to make again')]);
+        const unknownAgain = await here('verify', 'decision', 'f'.repeat(64));
+        expect([unknownAgain.code, unknownAgain.stderr.includes('DF_DECISION_NOT_FOUND')]).toEqual([1, true]);
+        expect((await here('verify')).code).toBe(2);
+
+        const shipped = join(process.cwd(), 'profiles/local/policy/df.rules.yaml');
+        const alike = await here('counterfactual', '--run', run, '--rules', shipped);
+        expect([alike.code, alike.stdout]).toEqual([
+          0,
+          expect.stringContaining('would have had the outcome that it has'),
+        ]);
+        const stricter = join(door.data, 'stricter.yaml');
+        const rules = readFileSync(shipped, 'utf8').replace(/(id: block\.sanctioned_country[^]*?when: ).*/, '$1"true"');
+        writeFileSync(stricter, rules);
+        const other = await here('counterfactual', '--run', run, '--rules', stricter);
+        expect(other.stdout).toMatch(
+          /The first with another outcome: decision [0-9a-f]{64} of event .*, otherwise DECLINE\n/,
+        );
+        expect(other.stdout).toMatch(/of 1.?000 decisions would have had another outcome\./);
+        expect(other.code).toBe(1);
+        const none = await here('counterfactual', '--run', 'nobody', '--rules', shipped);
+        expect([none.code, none.stdout]).toEqual([1, expect.stringContaining('Nothing was compared')]);
+      }, 150_000);
 
     // The command of the shipped profile; and last, for its twin leaves a record behind that belongs to nobody.
     if (flavour === 'embedded')

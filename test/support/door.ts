@@ -211,7 +211,7 @@ async function tried<Result>(work: () => Promise<Result>): Promise<Result | unde
   }
 }
 
-/** Somebody outside whom the policies of a platform name. */
+/** Where the policies of a platform differ from the shipped ones: somebody outside whom they name, or waits of another length. */
 export interface Outside {
   /** Changes the policies and gives the files that it changed. */
   readonly introduce: (profile: ScratchProfile) => readonly string[];

@@ -1,4 +1,4 @@
-import { figures } from '../terminal.js';
+import { figures, table } from '../terminal.js';
 import { DecisionApi, type Quality, type VerificationAnswer } from './decision-api.js';
 import { polled, type Travel } from './journey.js';
 import { thousands } from './progress.core.js';
@@ -78,6 +78,47 @@ export function verificationReport(found: VerificationAnswer): Report {
         : compared === 0 && state === 'DONE'
           ? 'NOT verified: there was no decision to make again.'
           : 'NOT verified.',
+    ],
+  };
+}
+
+/** Whether other artifacts would have decided alike: no, where one has another outcome, could not be made again, or there was none. */
+export function counterfactualReport(found: VerificationAnswer): Report {
+  const { state, compared, not_made_again, first_other_outcome: first, first_not_made_again, outcomes, detail } = found;
+  const all = state === 'DONE' && compared > 0 && not_made_again === 0;
+  const turned = Object.entries(outcomes).reduce((sum, [turn, count]) => {
+    const [recorded, again] = turn.split('>');
+    return sum + (recorded === again ? 0 : count);
+  }, 0);
+  return {
+    ok: all && turned === 0,
+    document: { alike: all && turned === 0, ...found },
+    lines: [
+      `${thousands(compared)} decisions made again with other artifacts`,
+      ...table(
+        ['AS DECIDED', 'OTHERWISE', 'DECISIONS'],
+        Object.entries(outcomes)
+          .map(([turn, count]) => [...turn.split('>'), thousands(count)])
+          .sort(),
+      ),
+      ...(first === undefined
+        ? []
+        : [
+            `The first with another outcome: decision ${first.decision_id} of event ${first.event_id}: ${first.recorded}, otherwise ${first.again}`,
+          ]),
+      ...(not_made_again === 0
+        ? []
+        : [
+            `${thousands(not_made_again)} could not be made again; the first, decision ${first_not_made_again?.decision_id ?? ''}: ${first_not_made_again?.why ?? ''}`,
+          ]),
+      ...(detail === undefined ? [] : [detail]),
+      all
+        ? turned === 0
+          ? 'Every decision would have had the outcome that it has.'
+          : `${thousands(turned)} of ${thousands(compared)} decisions would have had another outcome.`
+        : compared === 0 && state === 'DONE'
+          ? 'Nothing was compared: there was no decision to make again.'
+          : 'Not all was compared.',
     ],
   };
 }

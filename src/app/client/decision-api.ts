@@ -24,6 +24,9 @@ const VerificationSchema = Type.Object({
       again: Type.String(),
     }),
   ),
+  first_other_outcome: Type.Optional(
+    Type.Object({ decision_id: Type.String(), event_id: Type.String(), recorded: Type.String(), again: Type.String() }),
+  ),
   first_not_made_again: Type.Optional(
     Type.Object({ decision_id: Type.String(), event_id: Type.String(), why: Type.String() }),
   ),
@@ -32,6 +35,7 @@ const VerificationSchema = Type.Object({
   detail: Type.Optional(Type.String()),
 });
 const ViewSchema = Type.Object({
+  run_id: Type.String(),
   decision: DecisionSchema,
   eb_ref: EbRefSchema,
   decided_at_utc: Type.String(),

@@ -3,7 +3,8 @@ import { ProbityError } from '../../rails/errors/probity-error.js';
 import type { Rules } from '../../rails/decision/rules.schema.js';
 import { RULES_POLICY } from '../../modules/decision-fabric/decision-fabric.policy.js';
 import { DecisionApi, type DecisionAnswerView } from '../client/decision-api.js';
-import { verificationReport, verified } from '../client/decided.js';
+import { counterfactualReport, verificationReport, verified } from '../client/decided.js';
+import type { Travel } from '../client/journey.js';
 import { thousands } from '../client/progress.core.js';
 import { throughDoor } from '../client/through-door.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
@@ -128,19 +129,40 @@ export function explanationOf(view: DecisionAnswerView, texts: ReadonlyMap<strin
 
 export interface VerifyFlags extends DoorFlags {
   readonly run?: string;
-  readonly decision?: string;
 }
 
 /** Makes the decisions of a run again from the bus, and compares them byte for byte. Exit 1 on any difference. */
 export async function verifyRun(units: UnitTable, flags: VerifyFlags, terminal: Terminal): Promise<ExitCode> {
   const { run } = flags;
   if (run === undefined)
-    throw new ProbityError('CONFIG_INVALID', 'say what to verify: --run RUN, or probity verify audit');
+    throw new ProbityError(
+      'CONFIG_INVALID',
+      'say what to verify: --run RUN, probity verify decision ID, or probity verify audit',
+    );
+  return await verify(units, flags, terminal, () => Promise.resolve({ run_id: runIdFrom(run) }));
+}
+
+/** Makes one decision again from the bus. */
+export async function verifyDecision(
+  units: UnitTable,
+  id: string,
+  flags: DoorFlags,
+  terminal: Terminal,
+): Promise<ExitCode> {
+  return await verify(units, flags, terminal, async ({ api }) => {
+    const { run_id } = await new DecisionApi(api).decision(id);
+    return { run_id, decision_id: id };
+  });
+}
+
+async function verify(
+  units: UnitTable,
+  flags: DoorFlags,
+  terminal: Terminal,
+  wanted: (travel: Travel) => Promise<object>,
+): Promise<ExitCode> {
   return await throughDoor({ table: units, flags, terminal, name: 'verify', roles: ROLES }, async (travel) => {
-    const found = await verified(travel, {
-      run_id: runIdFrom(run),
-      ...(flags.decision === undefined ? {} : { decision_id: flags.decision }),
-    });
+    const found = await verified(travel, await wanted(travel));
     travel.progress.clear();
     const { document, lines, ok } = verificationReport(found);
     terminal.answer(document, lines);
@@ -156,7 +178,7 @@ export interface CounterfactualFlags extends DoorFlags {
   readonly policy?: string;
 }
 
-/** What other rules or another bundle would have made of the same events. Nothing of it is ever in force. */
+/** What other artifacts would have made of the same events; exit 1 where one would have had another outcome. Nothing of it is ever in force. */
 export async function counterfactual(
   units: UnitTable,
   flags: CounterfactualFlags,
@@ -176,12 +198,8 @@ export async function counterfactual(
   return await throughDoor({ table: units, flags, terminal, name: 'counterfactual', roles: ROLES }, async (travel) => {
     const found = await verified(travel, { run_id: runIdFrom(flags.run), counterfactual: other });
     travel.progress.clear();
-    const turns = Object.entries(found.outcomes).map(([turn, count]) => [...turn.split('>'), thousands(count)]);
-    terminal.answer(found, [
-      `${thousands(found.compared)} decisions made again with other artifacts`,
-      ...table(['AS DECIDED', 'OTHERWISE', 'DECISIONS'], turns.sort()),
-      ...(found.detail === undefined ? [] : [found.detail]),
-    ]);
-    return found.state === 'DONE' ? EXIT.OK : EXIT.FAILED;
+    const { document, lines, ok } = counterfactualReport(found);
+    terminal.answer(document, lines);
+    return ok ? EXIT.OK : EXIT.FAILED;
   });
 }

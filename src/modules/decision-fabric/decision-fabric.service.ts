@@ -39,6 +39,7 @@ export interface DecisionAnswer {
 }
 
 export interface DecisionView {
+  readonly run_id: string;
   readonly decision: Decision;
   readonly eb_ref: EbRef;
   readonly decided_at_utc: UtcMicros;
@@ -125,6 +126,7 @@ export class DecisionFabricService {
     ]);
     const [receipt] = receipts;
     return {
+      run_id: row.run_id,
       decision,
       eb_ref: ebRef,
       decided_at_utc: row.decided_at,

@@ -42,6 +42,13 @@ export interface Verification {
     readonly recorded: string;
     readonly again: string;
   };
+  /** The first that would have come out otherwise, rather than only cite other artifacts. */
+  readonly first_other_outcome?: {
+    readonly decision_id: string;
+    readonly event_id: string;
+    readonly recorded: string;
+    readonly again: string;
+  };
   readonly first_not_made_again?: { readonly decision_id: string; readonly event_id: string; readonly why: string };
   /** `APPROVE>DECLINE`: how many went from the one to the other. */
   readonly outcomes: Readonly<Record<string, number>>;
@@ -126,6 +133,13 @@ export class VerificationService implements OnModuleDestroy {
         job.compared += 1;
         const turn = `${recorded.outcome}>${again.outcome}`;
         outcomes[turn] = (outcomes[turn] ?? 0) + 1;
+        if (recorded.outcome !== again.outcome)
+          job.first_other_outcome ??= {
+            decision_id: decisionId,
+            event_id: eventId,
+            recorded: recorded.outcome,
+            again: again.outcome,
+          };
         if (standsIn(bytes, canonicalJson(again))) {
           job.equal += 1;
           continue;

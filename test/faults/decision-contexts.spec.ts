@@ -5,7 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import { parse } from 'yaml';
 import { CALL_SLACK_MS } from '../../src/modules/decision-fabric/contexts.js';
 import type { DecisionAnswer } from '../../src/modules/decision-fabric/decision-fabric.service.js';
-import { MOST_RESTRICTIVE } from '../../src/rails/capability-mask.js';
+import { type CapabilityMask, type MaskField, MOST_RESTRICTIVE } from '../../src/rails/capability-mask.js';
 import type { DecisionPolicy } from '../../src/rails/decision/policy.schema.js';
 import type { Posture } from '../../src/rails/events/posture.schema.js';
 import type { RunStatus } from '../../src/modules/scenario-runner/scenario-runner.port.js';
@@ -30,9 +30,25 @@ const changedSnapshot = (change: (snapshot: Json) => Json): ProxyMode => ({
     })),
   }),
 });
+const changedContext = (change: (context: Json) => Json): ProxyMode => ({
+  kind: 'changed',
+  change: (answer) => ({
+    results: (answer as { results: { context: Json }[] }).results.map((one) => ({
+      ...one,
+      context: change(one.context),
+    })),
+  }),
+});
 const changedPosture = (change: Json): ProxyMode => ({
   kind: 'changed',
   change: (answer) => ({ posture: { ...(answer as { posture: Json }).posture, ...change } }),
+});
+const narrowedMask = (change: Partial<CapabilityMask>): ProxyMode => ({
+  kind: 'changed',
+  change: (answer) => {
+    const { posture } = answer as { posture: Posture };
+    return { posture: { ...posture, mask: { ...posture.mask, ...change } } };
+  },
 });
 
 const SICK: readonly (readonly [string, ProxyMode])[] = [
@@ -55,19 +71,21 @@ describe('whoever a decision asks is down, slow or answers nonsense', () => {
   const data = scratchDataFolder('contexts');
   const profile = new ScratchProfile();
   let [others, fabric]: (Program | undefined)[] = [];
-  let [ofp, dl]: (RpcProxy | undefined)[] = [];
+  let [ofp, dl, ieg]: (RpcProxy | undefined)[] = [];
   let df: Http;
   let payments = 0;
 
-  const proxies = (): readonly RpcProxy[] => [ofp, dl].filter((one) => one !== undefined);
+  const proxies = (): readonly RpcProxy[] => [ofp, dl, ieg].filter((one) => one !== undefined);
 
   beforeAll(async () => {
     const address = async (): Promise<string> => (await others?.url()) ?? '';
-    [ofp, dl] = [await RpcProxy.open(address), await RpcProxy.open(address)];
-    profile.edit(profile.wiring, 'endpoints: {}', `endpoints: { ofp: '${ofp.url}', dl: '${dl.url}' }`);
+    [ofp, dl, ieg] = [await RpcProxy.open(address), await RpcProxy.open(address), await RpcProxy.open(address)];
+    const endpoints = `{ ofp: '${ofp.url}', dl: '${dl.url}', ieg: '${ieg.url}' }`;
+    profile.edit(profile.wiring, 'endpoints: {}', `endpoints: ${endpoints}`);
     // Waits that a busy machine does not end by itself: what ends one here is the fault.
     const policy = join(profile.folder, 'policy', 'df.decision.yaml');
     profile.edit(policy, 'features_ms: 500', 'features_ms: 1000');
+    profile.edit(policy, 'graph_ms: 500', 'graph_ms: 1000');
     profile.edit(policy, 'posture_ms: 200', 'posture_ms: 1500');
     expect((await cli(['policy', 'seal', policy])).code).toBe(0);
     others = new Program({ role: OTHERS, data, main: 'product', words: ['--no-demo'] });
@@ -127,7 +145,12 @@ describe('whoever a decision asks is down, slow or answers nonsense', () => {
     expect(await decided()).toMatchObject({
       outcome: 'APPROVE',
       timed_out: false,
-      decision: { reason_codes: [], posture: { status: 'USED', mode: 'NORMAL' }, features: { status: 'USED' } },
+      decision: {
+        reason_codes: [],
+        posture: { status: 'USED', mode: 'NORMAL' },
+        features: { status: 'USED' },
+        graph: { status: 'USED' },
+      },
     });
   };
 
@@ -174,21 +197,69 @@ describe('whoever a decision asks is down, slow or answers nonsense', () => {
 
   it.each([
     ...SICK,
+    [
+      'telling of another event',
+      changedContext((context) => ({ ...context, trigger: { ...(context['trigger'] as Json), event_id: 'another' } })),
+    ],
+    [
+      'telling of another run',
+      changedContext((context) => ({ ...context, pins: { ...(context['pins'] as Json), run_id: 'f'.repeat(32) } })),
+    ],
+    ['answering fewer than it was asked', { kind: 'text', text: '{"results":[]}' }],
+  ] as const)('the graph is %s', async (_, mode) => {
+    if (ieg !== undefined) ieg.mode = mode;
+    const { outcome, timed_out, decision } = await decided();
+    expect([outcome, timed_out]).toEqual(['STEP_UP', false]);
+    expect(decision).toMatchObject({
+      reason_codes: ['GRAPH_UNAVAILABLE'],
+      posture: { status: 'USED', mode: 'NORMAL' },
+      features: { status: 'USED' },
+      graph: { status: 'UNAVAILABLE' },
+    });
+    expect(decision?.graph).not.toHaveProperty('graph_version');
+  });
+
+  // The ladder narrows one field at a time: what it forbids is not called, what it does not forbid still is.
+  it.each<
+    [MaskField, Partial<CapabilityMask>, { readonly ofp: boolean; readonly ieg: boolean; readonly model: boolean }]
+  >([
+    ['allow_ieg', { allow_ieg: false }, { ofp: true, ieg: false, model: true }],
+    ['allowed_feature_groups', { allowed_feature_groups: [] }, { ofp: false, ieg: true, model: false }],
+    ['allow_model_primary', { allow_model_primary: false }, { ofp: true, ieg: true, model: false }],
+    ['allow_fallback_heuristics', { allow_fallback_heuristics: false }, { ofp: true, ieg: true, model: true }],
+    ['action_posture', { action_posture: 'STEP_UP_ONLY' }, { ofp: true, ieg: true, model: true }],
+  ])('what %s forbids is not called, and the decision says so', async (field, change, called) => {
+    if (dl !== undefined) dl.mode = narrowedMask(change);
+    const before = [ofp?.calls ?? 0, ieg?.calls ?? 0];
+    const { outcome, decision } = await decided();
+    expect([(ofp?.calls ?? 0) > (before[0] ?? 0), (ieg?.calls ?? 0) > (before[1] ?? 0)]).toEqual([
+      called.ofp,
+      called.ieg,
+    ]);
+    expect(decision?.model.score_e6 !== undefined).toBe(called.model);
+    expect(outcome).toBe('STEP_UP');
+    expect(decision?.posture).toMatchObject({ status: 'USED', mode: 'NORMAL', mask: change });
+    expect(decision?.reason_codes).toContain(`CAPABILITY_BLOCK:${field}`);
+  });
+
+  it.each([
+    ...SICK,
     ['telling of another scope', changedPosture({ scope_key: 'ELSEWHERE' })],
     ['not knowing any posture', { kind: 'text', text: '{"posture":null}' }],
   ] as const)('the degrade ladder is %s', async (_, mode) => {
-    const before = ofp?.calls;
+    const before = [ofp?.calls, ieg?.calls];
     if (dl !== undefined) dl.mode = mode;
     const { outcome, timed_out, decision } = await decided();
     expect([outcome, timed_out]).toEqual(['STEP_UP', false]);
     expect(decision).toMatchObject({
       posture: { status: 'UNAVAILABLE', mode: 'FAIL_CLOSED', mask: MOST_RESTRICTIVE },
       features: { status: 'FORBIDDEN_BY_MASK' },
+      graph: { status: 'FORBIDDEN_BY_MASK' },
     });
     expect(decision?.posture).not.toHaveProperty('posture_seq');
     expect(decision?.reason_codes).toContain('DL_UNAVAILABLE_FAIL_CLOSED');
-    // Under the mask that holds then, nobody is asked for features.
-    expect(ofp?.calls).toBe(before);
+    // Under the mask that holds then, nobody is asked for features or the graph.
+    expect([ofp?.calls, ieg?.calls]).toEqual(before);
   });
 
   it.each([
@@ -203,7 +274,7 @@ describe('whoever a decision asks is down, slow or answers nonsense', () => {
     expect(decision?.reason_codes).toContain('POSTURE_STALE');
   });
 
-  it('both are down, and when they are back it is approved again', async () => {
+  it('all are down, and when they are back it is approved again', async () => {
     for (const proxy of proxies()) proxy.mode = { kind: 'down' };
     expect((await decided()).outcome).toBe('STEP_UP');
     for (const proxy of proxies()) proxy.mode = { kind: 'pass' };

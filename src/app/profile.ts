@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ProbityError } from '../rails/errors/probity-error.js';
 import type { PolicyKind } from '../substrate/policy/policy.port.js';
-import { type PolicyArtifact, readPolicies } from './policy-file.js';
+import { artifactOf, type PolicyArtifact, readPolicies } from './policy-file.js';
 import { type ConfigFault, faultError, YamlFile } from './yaml-file.js';
 import { type SecretRef, Secrets } from '../substrate/secrets/secrets.port.js';
 import { Wiring } from './wiring.schema.js';
@@ -56,6 +56,11 @@ export function profileFolder(name: string): string {
     );
   }
   return folder;
+}
+
+/** One policy of a profile, for a command that runs none of its units. @throws ProbityError where its file cannot be read */
+export function policyOf(name: string, { policy_id }: PolicyKind): PolicyArtifact {
+  return artifactOf(YamlFile.read(join(profileFolder(name), 'policy', `${policy_id}.yaml`)));
 }
 
 /** All faults at once, for `probity check-config`. A file that is not even YAML hides what else is wrong in it. */

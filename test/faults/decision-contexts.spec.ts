@@ -21,35 +21,30 @@ import { type ProxyMode, RpcProxy } from '../support/rpc-proxy.js';
 const OTHERS = 'engine,sr,wsp,ig,edge,labels,ofp,ieg,dl,al';
 
 type Json = Record<string, unknown>;
-const changedSnapshot = (change: (snapshot: Json) => Json): ProxyMode => ({
-  kind: 'changed',
-  change: (answer) => ({
-    results: (answer as { results: { snapshot: Json }[] }).results.map((one) => ({
-      ...one,
-      snapshot: change(one.snapshot),
-    })),
-  }),
-});
-const changedContext = (change: (context: Json) => Json): ProxyMode => ({
-  kind: 'changed',
-  change: (answer) => ({
-    results: (answer as { results: { context: Json }[] }).results.map((one) => ({
-      ...one,
-      context: change(one.context),
-    })),
-  }),
-});
-const changedPosture = (change: Json): ProxyMode => ({
-  kind: 'changed',
-  change: (answer) => ({ posture: { ...(answer as { posture: Json }).posture, ...change } }),
-});
-const narrowedMask = (change: Partial<CapabilityMask>): ProxyMode => ({
+/** What each result of the answer tells, changed. */
+const changedResult =
+  (member: 'snapshot' | 'context') =>
+  (change: (told: Json) => Json): ProxyMode => ({
+    kind: 'changed',
+    change: (answer) => ({
+      results: (answer as { results: Json[] }).results.map((one) => ({
+        ...one,
+        [member]: change(one[member] as Json),
+      })),
+    }),
+  });
+const changedSnapshot = changedResult('snapshot');
+const changedContext = changedResult('context');
+const changedPostureBy = (changeOf: (posture: Posture) => object): ProxyMode => ({
   kind: 'changed',
   change: (answer) => {
     const { posture } = answer as { posture: Posture };
-    return { posture: { ...posture, mask: { ...posture.mask, ...change } } };
+    return { posture: { ...posture, ...changeOf(posture) } };
   },
 });
+const changedPosture = (change: Json): ProxyMode => changedPostureBy(() => change);
+const narrowedMask = (change: Partial<CapabilityMask>): ProxyMode =>
+  changedPostureBy(({ mask }) => ({ mask: { ...mask, ...change } }));
 
 const SICK: readonly (readonly [string, ProxyMode])[] = [
   ['down', { kind: 'down' }],

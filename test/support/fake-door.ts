@@ -53,6 +53,8 @@ const offenders = (prefix: string, count: number) => ({
   ids: Array.from({ length: count }, (_, at) => `${prefix}${at}`),
 });
 
+const NONE = offenders('', 0);
+
 /**
  * The public routes of the door over HTTP with nothing behind them: it answers in the published shapes, remembers what was asked,
  * and lets go wrong what a test wants. For tests of the commands alone; what the units do, their own tests show.
@@ -310,11 +312,11 @@ export class FakeDoor {
         intents: decisions,
         outcomes: decisions - open,
         undecided: undecided === 0 ? {} : { transaction: offenders('t', undecided) },
-        decided_without_event: offenders('', 0),
-        planned_without_intent: offenders('', 0),
-        intents_unplanned: offenders('', 0),
+        decided_without_event: NONE,
+        planned_without_intent: NONE,
+        intents_unplanned: NONE,
         intents_open: offenders('i', open),
-        outcomes_orphaned: offenders('', 0),
+        outcomes_orphaned: NONE,
       },
     };
   }

@@ -2,6 +2,7 @@ import { figures } from '../terminal.js';
 import { AuditApi, type AuditVerificationAnswer } from './audit-api.js';
 import { polled, type Travel } from './journey.js';
 import { thousands } from './progress.core.js';
+import { type Counts, total } from './reconcile.core.js';
 import type { Report } from './report.js';
 
 /** Until so many decisions are logged, and an outcome for each intent: what follows from a decision is then on the bus. */
@@ -22,11 +23,7 @@ export async function waitForOutcomes(travel: Travel, decisions: number): Promis
 const LOG_BEHIND_MS = 20_000;
 
 /** Leaves of a run by kind, once all its records are logged or the log has had its time. */
-export async function leavesOf(
-  travel: Travel,
-  runId: string,
-  records: number,
-): Promise<Readonly<Record<string, number>>> {
+export async function leavesOf(travel: Travel, runId: string, records: number): Promise<Counts> {
   const api = new AuditApi(travel.api);
   const endMs = travel.clock.monotonicMs() + LOG_BEHIND_MS;
   return await polled(
@@ -39,9 +36,6 @@ export async function leavesOf(
     (byKind) => total(byKind) >= records || travel.clock.monotonicMs() > endMs,
   );
 }
-
-const total = (counts: Readonly<Record<string, number>>): number =>
-  Object.values(counts).reduce((sum, count) => sum + count, 0);
 
 /** Until a checkpoint covers every record that has its place now. */
 export async function waitForSigned(travel: Travel, records: number): Promise<void> {

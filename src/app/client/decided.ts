@@ -50,10 +50,15 @@ export async function verified(travel: Travel, request: object): Promise<Verific
   );
 }
 
+/** Whether there were decisions to make again, and none of them was left out. */
+function allMadeAgain({ state, compared, not_made_again }: VerificationAnswer): boolean {
+  return state === 'DONE' && compared > 0 && not_made_again === 0;
+}
+
 /** What was compared; what differs first, by decision and place. */
 export function verificationReport(found: VerificationAnswer): Report {
   const { state, compared, equal, not_made_again, first_difference, first_not_made_again, took_ms, detail } = found;
-  const ok = state === 'DONE' && compared > 0 && equal === compared && not_made_again === 0;
+  const ok = allMadeAgain(found) && equal === compared;
   return {
     ok,
     document: { verified: ok, ...found },
@@ -85,7 +90,7 @@ export function verificationReport(found: VerificationAnswer): Report {
 /** Whether other artifacts would have decided alike: no, where one has another outcome, could not be made again, or there was none. */
 export function counterfactualReport(found: VerificationAnswer): Report {
   const { state, compared, not_made_again, first_other_outcome: first, first_not_made_again, outcomes, detail } = found;
-  const all = state === 'DONE' && compared > 0 && not_made_again === 0;
+  const all = allMadeAgain(found);
   const turned = Object.entries(outcomes).reduce((sum, [turn, count]) => {
     const [recorded, again] = turn.split('>');
     return sum + (recorded === again ? 0 : count);

@@ -7,7 +7,15 @@ import type { EventType, SchemaVersion } from '../../rails/envelope.schema.js';
 import type { ScenarioId } from '../../rails/pins.js';
 import type { DoorApi, DoorRole, Reconciliation, Run, Stream } from './door-api.js';
 import type { Progress } from './progress.js';
-import { type DecisionPath, type Equation, equationsOf, loggedOf, pathOf, waits } from './reconcile.core.js';
+import {
+  type Counts,
+  type DecisionPath,
+  type Equation,
+  equationsOf,
+  loggedOf,
+  pathOf,
+  waits,
+} from './reconcile.core.js';
 
 /** What every step of a command works with. */
 export interface Travel {
@@ -181,7 +189,7 @@ export interface Following {
   /** Types of the events that are to be decided. */
   readonly triggerTypes: readonly string[];
   /** Leaves of the run in the audit log, by kind, once there are `records` of them or the log has had its time. */
-  readonly leaves?: (travel: Travel, runId: string, records: number) => Promise<Readonly<Record<string, number>>>;
+  readonly leaves?: (records: number) => Promise<Counts>;
 }
 
 /**
@@ -240,23 +248,21 @@ const AT_REST_MS = 2_000;
 interface Followed {
   readonly gate: Reconciliation;
   readonly path: DecisionPath;
+  /** All that the run has on the bus. */
+  readonly records: number;
 }
 
 /** What followed from the traffic of a run, up to its leaves where they are asked for. */
 export async function followed(travel: Travel, runId: string, { triggerTypes, leaves }: Following): Promise<Followed> {
   const { gate, path, records } = await cameToRest(travel, runId, triggerTypes);
-  if (leaves === undefined) return { gate, path };
+  if (leaves === undefined) return { gate, path, records };
   // A run without records has no leaves: nobody needs an audit log to know that.
-  const found = records === 0 ? {} : await leaves(travel, runId, records);
-  return { gate, path: { ...path, logged: loggedOf(gate.by_type, found) } };
+  const found = records === 0 ? {} : await leaves(records);
+  return { gate, path: { ...path, logged: loggedOf(gate.by_type, found) }, records };
 }
 
 /** Compares until every link is closed, or nothing more has followed for a while: then what is open stays open. */
-async function cameToRest(
-  travel: Travel,
-  runId: string,
-  triggerTypes: readonly string[],
-): Promise<Followed & { readonly records: number }> {
+async function cameToRest(travel: Travel, runId: string, triggerTypes: readonly string[]): Promise<Followed> {
   for (let before = -1; ;) {
     const gate = await compared(travel, runId);
     const records = Object.values(gate.by_type).reduce((sum, { on_bus }) => sum + on_bus, 0);

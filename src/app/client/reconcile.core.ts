@@ -1,3 +1,5 @@
+import type { Reconciliation } from './door-api.js';
+
 /** What the parts of the door say of one run, each of itself. */
 export interface Accounts {
   /** Of a sealed world; a live run has none. */
@@ -55,42 +57,27 @@ const LEAF_KINDS: Readonly<Record<string, string>> = {
   action_outcome: 'outcome',
 };
 
+export type Counts = Readonly<Record<string, number>>;
+
+export const total = (counts: Counts): number => Object.values(counts).reduce((sum, count) => sum + count, 0);
+
 /** Records by event type beside leaves by their kind, as gate and audit log count them. */
-export function loggedOf(
-  byType: Readonly<Record<string, { readonly on_bus: number }>>,
-  leavesByKind: Readonly<Record<string, number>>,
-): Logged {
-  const records = new Map<string, number>();
+export function loggedOf(byType: Readonly<Record<string, { readonly on_bus: number }>>, leavesByKind: Counts): Logged {
+  const records: Record<string, number> = {};
   for (const [type, { on_bus: count }] of Object.entries(byType)) {
     const kind = LEAF_KINDS[type] ?? 'event';
-    records.set(kind, (records.get(kind) ?? 0) + count);
+    records[kind] = (records[kind] ?? 0) + count;
   }
-  const kinds = [...new Set([...records.keys(), ...Object.keys(leavesByKind)])].sort();
+  const kinds = Object.keys({ ...records, ...leavesByKind }).sort();
   const differing = kinds.flatMap((kind) => {
-    const both = { records: records.get(kind) ?? 0, leaves: leavesByKind[kind] ?? 0 };
+    const both = { records: records[kind] ?? 0, leaves: leavesByKind[kind] ?? 0 };
     return both.records === both.leaves ? [] : [[kind, both] as const];
   });
-  return {
-    records: [...records.values()].reduce((sum, count) => sum + count, 0),
-    leaves: Object.values(leavesByKind).reduce((sum, count) => sum + count, 0),
-    differing: Object.fromEntries(differing),
-  };
+  return { records: total(records), leaves: total(leavesByKind), differing: Object.fromEntries(differing) };
 }
 
-/** As the gate tells it of a run. */
-export interface CustodyTold {
-  readonly decisions: number;
-  readonly actions_planned: number;
-  readonly intents: number;
-  readonly outcomes: number;
-  /** By event type, decided types or not. */
-  readonly undecided: Readonly<Record<string, Offending>>;
-  readonly decided_without_event: Offending;
-  readonly planned_without_intent: Offending;
-  readonly intents_unplanned: Offending;
-  readonly intents_open: Offending;
-  readonly outcomes_orphaned: Offending;
-}
+/** As the gate tells it of a run; `undecided` by event type, decided types or not. */
+export type CustodyTold = NonNullable<Reconciliation['custody']>;
 
 /** The decision path as the gate found it, for the event types that are to be decided: those that nobody decides lack nothing. */
 export function pathOf(custody: CustodyTold, triggerTypes: readonly string[]): DecisionPath {

@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { ProbityError } from '../../rails/errors/probity-error.js';
 import type { Rules } from '../../rails/decision/rules.schema.js';
 import { RULES_POLICY } from '../../modules/decision-fabric/decision-fabric.policy.js';
@@ -10,7 +9,7 @@ import { throughDoor } from '../client/through-door.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import type { DoorFlags } from '../flags.js';
 import { artifactOf } from '../policy-file.js';
-import { profileFolder } from '../profile.js';
+import { policyOf } from '../profile.js';
 import { table, type Terminal } from '../terminal.js';
 import type { UnitTable } from '../unit-table.js';
 import { YamlFile } from '../yaml-file.js';
@@ -66,8 +65,7 @@ export async function explainDecision(
 
 /** Texts of rules for people, from the profile, if it is the revision that the decision cites. */
 function textsOf(profile: string, { decision }: DecisionAnswerView): ReadonlyMap<string, string> {
-  const file = YamlFile.read(join(profileFolder(profile), 'policy', `${RULES_POLICY.policy_id}.yaml`));
-  const { policy_rev, body } = artifactOf(file);
+  const { policy_rev, body } = policyOf(profile, RULES_POLICY);
   if (policy_rev.content_digest !== decision.rules.policy_rev.content_digest) return new Map();
   const { lists } = body as unknown as Rules;
   return new Map(lists.flatMap(({ rules }) => rules.map(({ id, text }) => [id, text] as const)));

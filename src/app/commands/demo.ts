@@ -102,13 +102,13 @@ async function decided(travel: Travel, run: Run, counted: Report, triggerTypes: 
   await waitForOutcomes(travel, admitted);
   const quality = qualityReport(await new DecisionApi(travel.api).quality(run_id));
   const verification = verificationReport(await verified(travel, { run_id }));
-  const { gate, path } = await followed(travel, run_id, { triggerTypes, leaves: leavesOf });
+  const leaves = async (count: number) => await leavesOf(travel, run_id, count);
+  const { gate, path, records } = await followed(travel, run_id, { triggerTypes, leaves });
   const broken = pathEquations({ path }).filter(({ holds }) => !holds);
   const each = broken.length === 0 && path.decisions === admitted && gate.reconciled;
-  const events = Object.values(gate.by_type).reduce((sum, { on_bus }) => sum + on_bus, 0);
   const bundle = await bundleOf(travel, run_id);
   const waits = await askedAtOnce(travel);
-  await waitForSigned(travel, events);
+  await waitForSigned(travel, records);
   const audit = auditReport(await auditVerified(travel));
   travel.progress.clear();
   return {
@@ -130,7 +130,7 @@ async function decided(travel: Travel, run: Run, counted: Report, triggerTypes: 
       ...quality.lines,
       `Scored by ${bundle}.`,
       each
-        ? `Reconciled: one decision per transaction, ${thousands(path.intents)} intents and as many outcomes, a leaf for each of ${thousands(events)} records.`
+        ? `Reconciled: one decision per transaction, ${thousands(path.intents)} intents and as many outcomes, a leaf for each of ${thousands(records)} records.`
         : `NOT reconciled: ${path.decisions} decisions of ${admitted} transactions on the bus.`,
       ...broken.map(({ equation, figures }) => `  ${equation}: ${figures}`),
       ...verification.lines,

@@ -1,17 +1,15 @@
-import { join } from 'node:path';
 import { DECISION_POLICY } from '../../modules/decision-fabric/decision-fabric.policy.js';
 import type { DecisionPolicy } from '../../rails/decision/policy.schema.js';
 import { leavesOf } from '../client/audited.js';
 import { type Following, reconcile } from '../client/journey.js';
+import type { Counts } from '../client/reconcile.core.js';
 import { reconciledReport } from '../client/report.js';
 import { throughDoor } from '../client/through-door.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import type { DoorFlags } from '../flags.js';
-import { artifactOf } from '../policy-file.js';
-import { profileFolder } from '../profile.js';
+import { policyOf } from '../profile.js';
 import type { Terminal } from '../terminal.js';
 import type { UnitTable } from '../unit-table.js';
-import { YamlFile } from '../yaml-file.js';
 import { runIdFrom } from './run.js';
 
 /** How far a run is followed: to its records, to the outcomes of its actions, or to the leaves of the audit log. */
@@ -27,11 +25,11 @@ export async function reconcileRun(units: UnitTable, flags: ReconcileFlags, term
   const door = { table: units, flags, terminal, name: 'reconcile' } as const;
   return await throughDoor({ ...door, roles: ['sr', 'wsp', 'ig'] }, async (travel) => {
     const run = await travel.api.run(runIdFrom(flags.run));
-    const leaves: Following['leaves'] = async (_, runId, records) => {
-      let found: Readonly<Record<string, number>> = {};
+    const leaves: Following['leaves'] = async (records) => {
+      let found: Counts = {};
       // Only now: up to here no audit log was needed.
       await throughDoor({ ...door, roles: ['dla'] }, async (audit) => {
-        found = await leavesOf(audit, runId, records);
+        found = await leavesOf(audit, run.run_id, records);
         return EXIT.OK;
       });
       return found;
@@ -50,6 +48,5 @@ export async function reconcileRun(units: UnitTable, flags: ReconcileFlags, term
 
 /** Which events are to be decided, by the policy of the profile: a run of which every decision was lost must not look like one that nobody decides. */
 export function triggerTypesOf(profile: string): readonly string[] {
-  const file = YamlFile.read(join(profileFolder(profile), 'policy', `${DECISION_POLICY.policy_id}.yaml`));
-  return (artifactOf(file).body as unknown as DecisionPolicy).trigger_event_types;
+  return (policyOf(profile, DECISION_POLICY).body as unknown as DecisionPolicy).trigger_event_types;
 }

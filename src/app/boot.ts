@@ -287,12 +287,14 @@ function connectConsumers(
   return selected.flatMap((unit) => {
     const { consumes } = unit;
     if (consumes === undefined) return [];
+    let store: PositionStore | undefined;
+    const positions = (): PositionStore => (store ??= app.get<PositionStore>(consumes.positions, { strict: false }));
     const server = new BusServer({
       bus: parts.bus,
       transportId: consumerId(unit.role),
       group: asGroupName(consumes.group),
-      positions: async (partitions) =>
-        await app.get<PositionStore>(consumes.positions, { strict: false }).positions(partitions),
+      positions: async (partitions) => await positions().positions(partitions),
+      wakesOn: (record, topic) => positions().wakesOn?.(record, topic) ?? true,
       startWhenUnknown: consumes.startWhenUnknown,
       batchRecordsMax: consumes.batchRecordsMax,
       ...(consumes.gatherMs === undefined ? {} : { gather: { forMs: consumes.gatherMs, clock: parts.clock } }),

@@ -9,6 +9,7 @@ import {
   type ConsumerOptions,
   type PartitionAppend,
   type PartitionMarks,
+  type PreparedAppend,
   type Position,
   type ProducerOptions,
   type TopicName,
@@ -58,6 +59,10 @@ export class UnitBus extends Bus {
         ): Promise<readonly Appended[]> => {
           this.#demandOwn(batch);
           return await transactional.appendWithin(transaction, batch);
+        },
+        prepareAppend: async (batch: readonly PartitionAppend[]): Promise<PreparedAppend> => {
+          this.#demandOwn(batch);
+          return await transactional.prepareAppend(batch);
         },
       };
     }

@@ -16,6 +16,7 @@ import {
   texts,
 } from '../../src/substrate/bus/contract/kit.js';
 import { type Fetched, LogReader } from '../../src/substrate/bus/embedded/log.js';
+import { LogTail } from '../../src/substrate/bus/embedded/tail.js';
 import { TopicCatalog } from '../../src/substrate/bus/embedded/topics.js';
 import { Retention } from '../../src/substrate/bus/embedded/retention.js';
 import { SystemClock } from '../../src/substrate/clock/system.clock.js';
@@ -233,7 +234,8 @@ describe('the log of the embedded bus', () => {
       },
     } as unknown as Database;
     const topics = new TopicCatalog(own);
-    const log = new LogReader(counted, topics);
+    // Nothing is kept at hand, so that each question reaches the database.
+    const log = new LogReader(counted, topics, new LogTail(0));
     const places = [at(topic, 0, 0), at(topic, 1, 0)];
     const limits = [10, 3, 8].map((recordsMax) => ({ partitionRecordsMax: recordsMax, recordsMax }));
     const counts = (fetched: readonly Fetched[]) => fetched.map(({ batch }) => batch?.records.length ?? 0);

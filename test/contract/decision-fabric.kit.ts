@@ -249,7 +249,7 @@ export function fabricLife(
   engine = engineOf(),
 ): FabricLife {
   const telemetry = recordedTelemetry();
-  const positions = new DecisionPositions(store);
+  const positions = new DecisionPositions(store, engine);
   const consumer = new DecisionFabricConsumer(
     engine,
     new Submission(gate, gate.asBus(), clock),

@@ -132,6 +132,7 @@ class MortalBus extends Bus {
       this.transactional = {
         appendWithin: (transaction, batch) =>
           mortal.write('an append', () => transactional.appendWithin(transaction, batch)),
+        prepareAppend: (batch) => transactional.prepareAppend(batch),
       };
     }
   }

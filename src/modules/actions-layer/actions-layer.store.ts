@@ -1,11 +1,14 @@
 import { Injectable } from '@nestjs/common';
+import { isProbityError } from '../../rails/errors/probity-error.js';
+import { isOtherType } from '../../rails/events/read-event.js';
 import type { UtcMicros } from '../../rails/time.js';
-import type { Offset, Position, PositionStore, TopicPartition } from '../../substrate/bus/bus.port.js';
-import { Database, type Transaction } from '../../substrate/database/database.port.js';
+import type { Offset, OutgoingRecord, Position, PositionStore, TopicPartition } from '../../substrate/bus/bus.port.js';
+import { Database } from '../../substrate/database/database.port.js';
+import { oneStatement, type Part } from '../../substrate/database/one-statement.js';
 import { ROW_EFFECTS, type RowEffect } from './actions-layer.policy.js';
 import type { MadeOutcome, TakenIntent } from './outcome.core.js';
-import { saveOutcomes } from './outcome.rows.js';
-import { type NewWork, saveWork } from './outward/work.store.js';
+import { outcomeParts } from './outcome.rows.js';
+import { type NewWork, workParts } from './outward/work.store.js';
 
 /** An intent that is judged, with what comes of it: an end in the same commit, with its row where it has one, or work for the executor. */
 export interface Judged extends TakenIntent {
@@ -100,9 +103,15 @@ export class ActionsLayerStore implements PositionStore {
     }));
   }
 
+  wakesOn({ value }: OutgoingRecord): boolean {
+    return !isOtherType(value, (type) => type === 'action_intent');
+  }
+
   /**
    * A batch in one transaction: intents that are new with their effects, outcomes and messages, conflicts as evidence, and the position. So an
    * effect is there exactly once, whatever dies, and a wish that comes again finds it there.
+   *
+   * That an intent is known is found out by a key that refuses it: most batches are new altogether, and only then is it worth asking.
    * @returns how many were new, known before, and in conflict
    */
   async take(
@@ -111,32 +120,38 @@ export class ActionsLayerStore implements PositionStore {
     refused: readonly RefusedIntent[],
     now: UtcMicros,
   ): Promise<{ readonly fresh: readonly Judged[]; readonly duplicates: number; readonly conflicts: number }> {
-    return await this.database.transaction(async (transaction) => {
-      const known = await fingerprintsOf(transaction, judged);
-      const fresh: Judged[] = [];
-      const conflicts: Judged[] = [];
-      let duplicates = 0;
-      for (const one of judged) {
-        const before = known.get(one.semanticKey);
-        if (before === undefined) {
-          known.set(one.semanticKey, one.fingerprint);
-          fresh.push(one);
-        } else if (before === one.fingerprint) duplicates += 1;
-        else conflicts.push(one);
+    let known: ReadonlyMap<string, string> = new Map();
+    for (;;) {
+      const { fresh, conflicts } = sortOut(judged, known);
+      const parts = [
+        ...freshParts(fresh, now),
+        ...conflictParts(at, conflicts, now),
+        ...refusedParts(at, refused),
+        positionPart(at),
+      ];
+      const { statement, values } = oneStatement('al_batch', parts);
+      try {
+        await this.database.query(statement, values);
+        return { fresh, duplicates: judged.length - fresh.length - conflicts.length, conflicts: conflicts.length };
+      } catch (error) {
+        // Which key is hit first is the server's choice: each of these tables has an intent once. Without news it was another constraint.
+        const found = isProbityError(error, 'DATABASE_CONSTRAINT') ? await this.#fingerprints(judged) : known;
+        if (found.size === known.size) throw error;
+        known = found;
       }
-      if (fresh.length > 0) await saveFresh(transaction, fresh, now);
-      if (conflicts.length > 0) await saveConflicts(transaction, at, conflicts, now);
-      if (refused.length > 0) await saveRefused(transaction, at, refused);
-      await transaction.query(
-        {
-          name: 'al_position',
-          text: `insert into positions (topic, partition, next_offset) values ($1, $2, $3)
-                 on conflict (topic, partition) do update set next_offset = excluded.next_offset`,
-        },
-        [at.topic, at.partition, at.nextOffset],
-      );
-      return { fresh, duplicates, conflicts: conflicts.length };
-    });
+    }
+  }
+
+  async #fingerprints(judged: readonly Judged[]): Promise<ReadonlyMap<string, string>> {
+    const { rows } = await this.database.query<{ semantic_key: string; intent_fingerprint: string }>(
+      {
+        name: 'al_known',
+        text: 'select semantic_key, intent_fingerprint from intents where semantic_key = any($1::text[])',
+        readOnly: true,
+      },
+      [judged.map(({ semanticKey }) => semanticKey)],
+    );
+    return new Map(rows.map(({ semantic_key, intent_fingerprint }) => [semantic_key, intent_fingerprint]));
   }
 
   /** Outcomes that wait for the gate, oldest first; those that were quarantined wait for a person. */
@@ -237,28 +252,42 @@ export class ActionsLayerStore implements PositionStore {
   }
 }
 
-async function fingerprintsOf(transaction: Transaction, judged: readonly Judged[]): Promise<Map<string, string>> {
-  if (judged.length === 0) return new Map();
-  const { rows } = await transaction.query<{ semantic_key: string; intent_fingerprint: string }>(
-    {
-      name: 'al_known',
-      text: 'select semantic_key, intent_fingerprint from intents where semantic_key = any($1::text[])',
-    },
-    [judged.map(({ semanticKey }) => semanticKey)],
-  );
-  return new Map(rows.map(({ semantic_key, intent_fingerprint }) => [semantic_key, intent_fingerprint]));
+/** The first wish stands, whoever made it: of this batch, too. */
+function sortOut(
+  judged: readonly Judged[],
+  standing: ReadonlyMap<string, string>,
+): { readonly fresh: readonly Judged[]; readonly conflicts: readonly Judged[] } {
+  const known = new Map(standing);
+  const fresh: Judged[] = [];
+  const conflicts: Judged[] = [];
+  for (const one of judged) {
+    const before = known.get(one.semanticKey);
+    if (before === undefined) {
+      known.set(one.semanticKey, one.fingerprint);
+      fresh.push(one);
+    } else if (before !== one.fingerprint) conflicts.push(one);
+  }
+  return { fresh, conflicts };
 }
 
-async function saveFresh(transaction: Transaction, fresh: readonly Judged[], now: UtcMicros): Promise<void> {
-  await transaction.query(
-    {
-      name: 'al_intents',
-      text: `insert into intents (semantic_key, intent_fingerprint, idempotency_key, run_id, decision_id, action_domain,
-               action_type, target_type, target_id, taken_at)
-             select *, $10::timestamptz from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
-               $7::text[], $8::text[], $9::text[])`,
-    },
-    [
+function positionPart({ topic, partition, nextOffset }: TopicPartition & { readonly nextOffset: Offset }): Part {
+  return {
+    as: 'moved',
+    text: `insert into positions (topic, partition, next_offset) values ($1, $2, $3)
+           on conflict (topic, partition) do update set next_offset = excluded.next_offset`,
+    values: [topic, partition, nextOffset],
+  };
+}
+
+function freshParts(fresh: readonly Judged[], now: UtcMicros): readonly Part[] {
+  if (fresh.length === 0) return [];
+  const intents: Part = {
+    as: 'taken',
+    text: `insert into intents (semantic_key, intent_fingerprint, idempotency_key, run_id, decision_id, action_domain,
+             action_type, target_type, target_id, taken_at)
+           select *, $10::timestamptz from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
+             $7::text[], $8::text[], $9::text[])`,
+    values: [
       fresh.map(({ semanticKey }) => semanticKey),
       fresh.map(({ fingerprint }) => fingerprint),
       fresh.map(({ intent }) => intent.idempotency_key),
@@ -270,86 +299,84 @@ async function saveFresh(transaction: Transaction, fresh: readonly Judged[], now
       fresh.map(({ intent }) => intent.target.id),
       now,
     ],
-  );
+  };
   const ended = fresh.flatMap(({ semanticKey, then }) =>
     then.kind === 'ended' ? [{ semanticKey, made: then.made }] : [],
   );
-  await saveOutcomes(transaction, ended, now);
-  await saveWork(
-    transaction,
-    fresh.flatMap(({ then }) => (then.kind === 'outward' ? [then.work] : [])),
-    now,
-  );
-  for (const effect of ROW_EFFECTS)
-    await saveEffects(
-      transaction,
+  const work = fresh.flatMap(({ then }) => (then.kind === 'outward' ? [then.work] : []));
+  const effects = ROW_EFFECTS.flatMap((effect) =>
+    effectParts(
       EFFECT_TABLES[effect],
       fresh.filter(({ then }) => then.kind === 'ended' && then.effect === effect),
       now,
-    );
+    ),
+  );
+  return [intents, ...outcomeParts(ended, now), ...workParts(work, now), ...effects];
 }
 
 /** The effects of one kind; the primary key would refuse a second one. */
-async function saveEffects(
-  transaction: Transaction,
+function effectParts(
   { table, time }: { readonly table: string; readonly time: string },
   of: readonly Judged[],
   now: UtcMicros,
-): Promise<void> {
-  if (of.length === 0) return;
-  await transaction.query(
+): readonly Part[] {
+  if (of.length === 0) return [];
+  return [
     {
-      name: `al_${table}`,
+      as: `into_${table}`,
       text: `insert into ${table} (semantic_key, run_id, target_type, target_id, decision_id, outcome, reason_codes, ${time})
              select *, $8::timestamptz from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::jsonb[])`,
+      values: [
+        of.map(({ semanticKey }) => semanticKey),
+        of.map(({ pins }) => pins.run_id),
+        of.map(({ intent }) => intent.target.type),
+        of.map(({ intent }) => intent.target.id),
+        of.map(({ intent }) => intent.decision_id),
+        of.map(({ intent }) => intent.outcome),
+        of.map(({ intent }) => JSON.stringify(intent.reason_codes)),
+        now,
+      ],
     },
-    [
-      of.map(({ semanticKey }) => semanticKey),
-      of.map(({ pins }) => pins.run_id),
-      of.map(({ intent }) => intent.target.type),
-      of.map(({ intent }) => intent.target.id),
-      of.map(({ intent }) => intent.decision_id),
-      of.map(({ intent }) => intent.outcome),
-      of.map(({ intent }) => JSON.stringify(intent.reason_codes)),
-      now,
-    ],
-  );
+  ];
 }
 
-async function saveConflicts(
-  transaction: Transaction,
+function conflictParts(
   { topic, partition }: TopicPartition,
   conflicts: readonly Judged[],
   now: UtcMicros,
-): Promise<void> {
-  await transaction.query(
-    `insert into conflicts (topic, partition, semantic_key, intent_fingerprint, record_offset, seen_at)
-     select $1, $2, *, $6::timestamptz from unnest($3::text[], $4::text[], $5::bigint[]) on conflict do nothing`,
-    [
-      topic,
-      partition,
-      conflicts.map(({ semanticKey }) => semanticKey),
-      conflicts.map(({ fingerprint }) => fingerprint),
-      conflicts.map(({ offset }) => offset),
-      now,
-    ],
-  );
+): readonly Part[] {
+  if (conflicts.length === 0) return [];
+  return [
+    {
+      as: 'in_conflict',
+      text: `insert into conflicts (topic, partition, semantic_key, intent_fingerprint, record_offset, seen_at)
+             select $1, $2::integer, *, $6::timestamptz from unnest($3::text[], $4::text[], $5::bigint[]) on conflict do nothing`,
+      values: [
+        topic,
+        partition,
+        conflicts.map(({ semanticKey }) => semanticKey),
+        conflicts.map(({ fingerprint }) => fingerprint),
+        conflicts.map(({ offset }) => offset),
+        now,
+      ],
+    },
+  ];
 }
 
-async function saveRefused(
-  transaction: Transaction,
-  { topic, partition }: TopicPartition,
-  refused: readonly RefusedIntent[],
-): Promise<void> {
-  await transaction.query(
-    `insert into refused (topic, partition, record_offset, reason, detail)
-     select $1, $2, * from unnest($3::bigint[], $4::text[], $5::text[]) on conflict do nothing`,
-    [
-      topic,
-      partition,
-      refused.map(({ offset }) => offset),
-      refused.map(({ reason }) => reason),
-      refused.map(({ detail }) => detail),
-    ],
-  );
+function refusedParts({ topic, partition }: TopicPartition, refused: readonly RefusedIntent[]): readonly Part[] {
+  if (refused.length === 0) return [];
+  return [
+    {
+      as: 'passed_by',
+      text: `insert into refused (topic, partition, record_offset, reason, detail)
+             select $1, $2::integer, * from unnest($3::bigint[], $4::text[], $5::text[]) on conflict do nothing`,
+      values: [
+        topic,
+        partition,
+        refused.map(({ offset }) => offset),
+        refused.map(({ reason }) => reason),
+        refused.map(({ detail }) => detail),
+      ],
+    },
+  ];
 }

@@ -8,7 +8,14 @@ import type { EventType } from '../../rails/envelope.schema.js';
 import { isOtherType, readEvent } from '../../rails/events/read-event.js';
 import { isNoWorld } from '../../rails/pins.js';
 import { fromEpochMs } from '../../rails/time.js';
-import type { BusRecord, Position, PositionStore, RecordBatch, TopicPartition } from '../../substrate/bus/bus.port.js';
+import type {
+  BusRecord,
+  OutgoingRecord,
+  Position,
+  PositionStore,
+  RecordBatch,
+  TopicPartition,
+} from '../../substrate/bus/bus.port.js';
 import { BusHandler } from '../../substrate/bus/bus.server.js';
 import { PassedBy } from '../../substrate/bus/passed-by.js';
 import { Clock } from '../../substrate/clock/clock.port.js';
@@ -46,7 +53,15 @@ export class DecisionPositions implements PositionStore {
   readonly #suspicious = new Map<string, number>();
   readonly passedBy = new PassedBy(PASSED_BY_MAX);
 
-  constructor(private readonly store: DecisionFabricStore) {}
+  constructor(
+    private readonly store: DecisionFabricStore,
+    private readonly engine: EngineInForce,
+  ) {}
+
+  wakesOn({ value }: OutgoingRecord): boolean {
+    const engine = this.engine.now();
+    return !isOtherType(value, (type) => engine.isTrigger(type as EventType));
+  }
 
   /** Asked at each assignment and after each failed batch: what follows may have been begun before. */
   async positions(partitions: readonly TopicPartition[]): Promise<readonly Position[]> {

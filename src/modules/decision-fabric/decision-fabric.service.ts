@@ -10,6 +10,7 @@ import type { Decision } from '../../rails/events/decision.schema.js';
 import { isNoWorld, type RunPins } from '../../rails/pins.js';
 import { fromEpochMs, type UtcMicros } from '../../rails/time.js';
 import { Clock } from '../../substrate/clock/clock.port.js';
+import { NO_LONGER_NEEDED } from '../../substrate/clock/deadline.js';
 import { outgoing } from '../../substrate/rpc/outgoing.js';
 import { IngestionGatePort } from '../ingestion-gate/ingestion-gate.port.js';
 import { ProducerEdgesPort } from '../producer-edges/producer-edges.port.js';
@@ -81,7 +82,7 @@ export class DecisionFabricService {
     const { scope, deadlines, timeout_outcome } = engine.artifacts.decision.body;
     const deadlineMs = Math.min(request.deadline_ms ?? deadlines.default_ms, deadlines.max_ms);
     const late = new AbortController();
-    const ended = this.clock.sleep(deadlineMs, late.signal).then(() => late.abort());
+    const ended = this.clock.sleep(deadlineMs, late.signal).then(() => late.abort(NO_LONGER_NEEDED));
     const watch = await this.tail.watch();
     try {
       const submitted = await this.#submit(request, trace);
@@ -106,7 +107,7 @@ export class DecisionFabricService {
       return { ...answer, outcome: timeout_outcome, timed_out: true };
     } finally {
       watch.close();
-      late.abort();
+      late.abort(NO_LONGER_NEEDED);
       await ended;
     }
   }

@@ -1,7 +1,8 @@
 import { Injectable } from '@nestjs/common';
 import type { UtcMicros } from '../../rails/time.js';
 import type { Offset, Position, PositionStore, TopicPartition } from '../../substrate/bus/bus.port.js';
-import { Database, type Transaction } from '../../substrate/database/database.port.js';
+import { Database } from '../../substrate/database/database.port.js';
+import { oneStatement, type Part } from '../../substrate/database/one-statement.js';
 
 /** A decision as it is found again. */
 export interface DecisionRow {
@@ -85,21 +86,16 @@ export class DecisionFabricStore implements PositionStore {
     }));
   }
 
-  /** Decisions and the position behind their triggers, in one transaction (law R5). */
+  /** Decisions and the position behind their triggers, in one statement, which is one transaction (law R5). */
   async save({ at, decisions, incidents, invalid, now }: BatchResult): Promise<void> {
-    await this.database.transaction(async (transaction) => {
-      if (decisions.length > 0) await saveDecisions(transaction, decisions);
-      if (incidents.length > 0) await saveIncidents(transaction, incidents, now);
-      if (invalid.length > 0) await saveInvalid(transaction, at, invalid);
-      await transaction.query(
-        {
-          name: 'df_position',
-          text: `insert into positions (topic, partition, next_offset) values ($1, $2, $3)
-                 on conflict (topic, partition) do update set next_offset = excluded.next_offset`,
-        },
-        [at.topic, at.partition, at.nextOffset],
-      );
-    });
+    const parts = [
+      ...(decisions.length > 0 ? [decisionsPart(decisions)] : []),
+      ...(incidents.length > 0 ? [incidentsPart(incidents, now)] : []),
+      ...(invalid.length > 0 ? [invalidPart(at, invalid)] : []),
+      positionPart(at),
+    ];
+    const { statement, values } = oneStatement('df_batch', parts);
+    await this.database.query(statement, values);
   }
 
   async find(decisionId: string): Promise<DecisionRow | null> {
@@ -177,18 +173,25 @@ export class DecisionFabricStore implements PositionStore {
   }
 }
 
-async function saveDecisions(transaction: Transaction, rows: readonly DecisionRow[]): Promise<void> {
+function positionPart({ topic, partition, nextOffset }: BatchResult['at']): Part {
+  return {
+    as: 'moved',
+    text: `insert into positions (topic, partition, next_offset) values ($1, $2, $3)
+           on conflict (topic, partition) do update set next_offset = excluded.next_offset`,
+    values: [topic, partition, nextOffset],
+  };
+}
+
+function decisionsPart(rows: readonly DecisionRow[]): Part {
   const column = <Name extends keyof DecisionRow>(name: Name): readonly DecisionRow[Name][] =>
     rows.map((row) => row[name]);
-  await transaction.query(
-    {
-      name: 'df_decisions',
-      text: `insert into decisions (${COLUMNS})
-             select * from unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::text[], $7::jsonb[],
-               $8::integer[], $9::text[], $10::integer[], $11::bigint[], $12::integer[], $13::bigint[], $14::timestamptz[])
-             on conflict (decision_id) do nothing`,
-    },
-    [
+  return {
+    as: 'decided',
+    text: `insert into decisions (${COLUMNS})
+           select * from unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::text[], $7::jsonb[],
+             $8::integer[], $9::text[], $10::integer[], $11::bigint[], $12::integer[], $13::bigint[], $14::timestamptz[])
+           on conflict (decision_id) do nothing`,
+    values: [
       column('decision_id'),
       column('run_id'),
       column('event_id'),
@@ -204,14 +207,15 @@ async function saveDecisions(transaction: Transaction, rows: readonly DecisionRo
       column('source_offset'),
       column('decided_at'),
     ],
-  );
+  };
 }
 
-async function saveIncidents(transaction: Transaction, rows: readonly Incident[], now: UtcMicros): Promise<void> {
-  await transaction.query(
-    `insert into incidents (decision_id, event_id, run_id, reason_codes, receipt_id, seen_at)
-     select *, $6::timestamptz from unnest($1::text[], $2::text[], $3::text[], $4::jsonb[], $5::text[])`,
-    [
+function incidentsPart(rows: readonly Incident[], now: UtcMicros): Part {
+  return {
+    as: 'quarantined',
+    text: `insert into incidents (decision_id, event_id, run_id, reason_codes, receipt_id, seen_at)
+           select *, $6::timestamptz from unnest($1::text[], $2::text[], $3::text[], $4::jsonb[], $5::text[])`,
+    values: [
       rows.map(({ decision_id }) => decision_id),
       rows.map(({ event_id }) => event_id),
       rows.map(({ run_id }) => run_id),
@@ -219,23 +223,20 @@ async function saveIncidents(transaction: Transaction, rows: readonly Incident[]
       rows.map(({ receipt_id }) => receipt_id),
       now,
     ],
-  );
+  };
 }
 
-async function saveInvalid(
-  transaction: Transaction,
-  { topic, partition }: TopicPartition,
-  rows: readonly Invalid[],
-): Promise<void> {
-  await transaction.query(
-    `insert into invalid (topic, partition, record_offset, reason, detail)
-     select $1, $2, * from unnest($3::bigint[], $4::text[], $5::text[]) on conflict do nothing`,
-    [
+function invalidPart({ topic, partition }: TopicPartition, rows: readonly Invalid[]): Part {
+  return {
+    as: 'passed_by',
+    text: `insert into invalid (topic, partition, record_offset, reason, detail)
+           select $1, $2::integer, * from unnest($3::bigint[], $4::text[], $5::text[]) on conflict do nothing`,
+    values: [
       topic,
       partition,
       rows.map(({ offset }) => offset),
       rows.map(({ reason }) => reason),
       rows.map(({ detail }) => detail),
     ],
-  );
+  };
 }

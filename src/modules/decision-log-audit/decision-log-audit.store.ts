@@ -3,6 +3,7 @@ import type { Offset, Position, PositionStore, TopicPartition } from '../../subs
 import { decodeBundle, encodeBundle, TILE_WIDTH } from '../../rails/tlog/tiles.js';
 import { ProbityError } from '../../rails/errors/probity-error.js';
 import { Database, type Queryable, type Transaction } from '../../substrate/database/database.port.js';
+import { oneStatement, type Part } from '../../substrate/database/one-statement.js';
 import type { Leaf, LeafKind } from './leaf.core.js';
 
 export interface LogState {
@@ -70,23 +71,37 @@ export class DecisionLogAuditStore implements PositionStore {
     at: TopicPartition & { readonly nextOffset: Offset },
     leaves: readonly Leaf[],
   ): Promise<{ readonly first: number; readonly leaves: readonly Leaf[] }> {
+    const [start] = leaves;
+    if (start !== undefined) {
+      const { statement, values } = oneStatement(
+        'dla_batch',
+        [movedPart(at, start.offset), ...leavesParts(leaves)],
+        'select first_leaf from numbered',
+      );
+      const { rows } = await this.database.query<{ first_leaf: number }>(statement, values);
+      if (rows[0] !== undefined) return { first: rows[0].first_leaf, leaves };
+    }
+    return await this.#sequenceRest(at, leaves);
+  }
+
+  /** Of a batch that begins with what has its place already, or has nothing that wants one. */
+  async #sequenceRest(
+    at: TopicPartition & { readonly nextOffset: Offset },
+    leaves: readonly Leaf[],
+  ): Promise<{ readonly first: number; readonly leaves: readonly Leaf[] }> {
     return await this.database.transaction(async (transaction) => {
-      const { rows } = await transaction.query<{ next_leaf: number; next_offset: number | null }>(
-        {
-          name: 'dla_lock',
-          text: `select next_leaf, (select next_offset from positions where topic = $1 and partition = $2) as next_offset
-                 from log for update`,
-        },
+      // Whoever moves this position waits here, so that what is read next cannot grow old.
+      const { rows: positions } = await transaction.query<{ next_offset: number }>(
+        'select next_offset from positions where topic = $1 and partition = $2 for update',
         [at.topic, at.partition],
       );
+      const done = positions[0]?.next_offset ?? 0;
+      const { rows } = await transaction.query<{ next_leaf: number }>('select next_leaf from log for update');
       const first = rows[0]?.next_leaf ?? 0;
-      const done = rows[0]?.next_offset ?? 0;
       const fresh = leaves.filter(({ offset }) => offset >= done);
       if (fresh.length > 0) {
         await append(transaction, first, fresh);
-        await transaction.query({ name: 'dla_next', text: 'update log set next_leaf = next_leaf + $1' }, [
-          fresh.length,
-        ]);
+        await transaction.query('update log set next_leaf = next_leaf + $1', [fresh.length]);
       }
       await move(transaction, at, Math.max(at.nextOffset, done));
       return { first, leaves: fresh };
@@ -204,27 +219,63 @@ async function insertPending(transaction: Queryable, first: number, leaves: read
 }
 
 async function insertRows(transaction: Queryable, first: number, leaves: readonly Leaf[]): Promise<void> {
-  await transaction.query(
+  await transaction.query({ name: 'dla_leaves', text: insertLeaves('$1::bigint', 1) }, [first, ...columnsOf(leaves)]);
+}
+
+/** The position behind a batch, moved only from before its first record: whoever came second finds it moved. */
+function movedPart(
+  { topic, partition, nextOffset }: TopicPartition & { readonly nextOffset: Offset },
+  firstOffset: number,
+): Part {
+  return {
+    as: 'moved',
+    text: `insert into positions (topic, partition, next_offset) values ($1, $2, $3)
+           on conflict (topic, partition) do update set next_offset = excluded.next_offset
+             where positions.next_offset <= $4
+           returning true`,
+    values: [topic, partition, nextOffset, firstOffset],
+  };
+}
+
+/** The next numbers for these leaves, if the position moved; their bytes, and what they are found by. */
+function leavesParts(leaves: readonly Leaf[]): readonly Part[] {
+  const bytes = encodeBundle(leaves.map((leaf) => leaf.bytes));
+  return [
     {
-      name: 'dla_leaves',
-      text: `insert into leaves (leaf, kind, run_id, event_id, decision_id, entity_key, ts_utc, partition, record_offset)
-             select $1::bigint + number - 1, kind, run_id, event_id, decision_id, entity_key, ts_utc, partition, record_offset
-             from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::integer[],
-               $9::bigint[]) with ordinality
-               as rows (kind, run_id, event_id, decision_id, entity_key, ts_utc, partition, record_offset, number)`,
+      as: 'numbered',
+      text: 'update log set next_leaf = next_leaf + $1 from moved returning next_leaf - $1 as first_leaf',
+      values: [leaves.length],
     },
-    [
-      first,
-      leaves.map(({ kind }) => kind),
-      leaves.map(({ runId }) => runId),
-      leaves.map(({ eventId }) => eventId),
-      leaves.map(({ decisionId }) => decisionId),
-      leaves.map(({ entityKey }) => entityKey),
-      leaves.map(({ tsUtc }) => tsUtc),
-      leaves.map(({ partition }) => partition),
-      leaves.map(({ offset }) => offset),
-    ],
-  );
+    {
+      as: 'kept',
+      text: 'insert into pending (first_leaf, leaves, bytes) select first_leaf, $1::integer, $2::bytea from numbered',
+      values: [leaves.length, bytes],
+    },
+    { as: 'found_by', text: insertLeaves('(select first_leaf from numbered)', 0), values: columnsOf(leaves) },
+  ];
+}
+
+/** Where the first one is not known, nothing is inserted. */
+function insertLeaves(first: string, before: number): string {
+  const types = ['text', 'text', 'text', 'text', 'text', 'timestamptz', 'integer', 'bigint'];
+  return `insert into leaves (leaf, kind, run_id, event_id, decision_id, entity_key, ts_utc, partition, record_offset)
+          select ${first} + number - 1, kind, run_id, event_id, decision_id, entity_key, ts_utc, partition, record_offset
+          from unnest(${types.map((type, at) => `$${at + 1 + before}::${type}[]`).join(', ')}) with ordinality
+            as rows (kind, run_id, event_id, decision_id, entity_key, ts_utc, partition, record_offset, number)
+          where ${first} is not null`;
+}
+
+function columnsOf(leaves: readonly Leaf[]): readonly unknown[] {
+  return [
+    leaves.map(({ kind }) => kind),
+    leaves.map(({ runId }) => runId),
+    leaves.map(({ eventId }) => eventId),
+    leaves.map(({ decisionId }) => decisionId),
+    leaves.map(({ entityKey }) => entityKey),
+    leaves.map(({ tsUtc }) => tsUtc),
+    leaves.map(({ partition }) => partition),
+    leaves.map(({ offset }) => offset),
+  ];
 }
 
 async function move(

@@ -1,5 +1,11 @@
 import { Controller, Injectable } from '@nestjs/common';
-import type { Position, PositionStore, RecordBatch, TopicPartition } from '../../substrate/bus/bus.port.js';
+import type {
+  OutgoingRecord,
+  Position,
+  PositionStore,
+  RecordBatch,
+  TopicPartition,
+} from '../../substrate/bus/bus.port.js';
 import { BusHandler } from '../../substrate/bus/bus.server.js';
 import { CONTROL, TRAFFIC } from '../../substrate/projection/projector.js';
 import { GraphEngine } from './entity-graph.engine.js';
@@ -11,6 +17,10 @@ export class GraphPositions implements PositionStore {
 
   positions(partitions: readonly TopicPartition[]): Promise<readonly Position[]> {
     return Promise.resolve(this.engine.positions(partitions));
+  }
+
+  wakesOn(record: OutgoingRecord, topic: string): boolean {
+    return this.engine.wakesOn(record, topic);
   }
 }
 

@@ -1,5 +1,11 @@
 import { Controller, Injectable } from '@nestjs/common';
-import type { Position, PositionStore, RecordBatch, TopicPartition } from '../../substrate/bus/bus.port.js';
+import type {
+  OutgoingRecord,
+  Position,
+  PositionStore,
+  RecordBatch,
+  TopicPartition,
+} from '../../substrate/bus/bus.port.js';
 import { BusHandler } from '../../substrate/bus/bus.server.js';
 import { CONTROL, FeatureEngine, TRAFFIC } from './feature-plane.engine.js';
 
@@ -10,6 +16,10 @@ export class FeaturePositions implements PositionStore {
 
   positions(partitions: readonly TopicPartition[]): Promise<readonly Position[]> {
     return Promise.resolve(this.engine.positions(partitions));
+  }
+
+  wakesOn(record: OutgoingRecord, topic: string): boolean {
+    return this.engine.wakesOn(record, topic);
   }
 }
 

@@ -72,6 +72,8 @@ const TRIES = 8;
  */
 export class BatchWriter {
   readonly #parts: WriterParts;
+  /** Whether the last batch held what stands already: senders that repeat themselves do so for a while. */
+  #looksFirst = false;
 
   constructor(parts: WriterParts) {
     this.#parts = parts;
@@ -83,6 +85,7 @@ export class BatchWriter {
     for (let attempt = 0; attempt < TRIES; attempt += 1) {
       const outcomes = await this.#try(batch, policy, { partitions, ...numbers });
       if (outcomes !== null) return outcomes;
+      this.#looksFirst = true;
     }
     throw new ProbityError('IG_IN_PROGRESS', `other gates took identities of this batch ${TRIES} times in a row`);
   }
@@ -91,7 +94,9 @@ export class BatchWriter {
     const { lane } = this.#parts;
     const ids = new Set<Digest>();
     for (const { verdict } of batch) if (!isRefusal(verdict)) ids.add(verdict.admissionId);
-    const standing = ids.size === 0 ? NOTHING_STANDS : await lane.standing([...ids]);
+    // The commit finds out by itself whether an identity is taken, and then nothing of it stands: most batches are new altogether, and a
+    // look beforehand would cost each of them a round trip.
+    const standing = ids.size === 0 || !this.#looksFirst ? NOTHING_STANDS : await lane.standing([...ids]);
     const sorted = sortOut(batch, standing);
     const intakes = await this.#intakes(batch, policy);
     const refused = await this.#putEvidence(batch, sorted, intakes, policy);
@@ -134,6 +139,7 @@ export class BatchWriter {
     const isEmpty = admissions.length + duplicates.length + refused.length === 0;
     const places = isEmpty ? [] : await lane.commit(work);
     if (places === null) return null;
+    this.#looksFirst = standing.size > 0;
     return receiptsOf({ batch, sorted, intakes, work, places, standing });
   }
 

@@ -21,8 +21,19 @@ export type ReadEvent =
   | { readonly ok: true; readonly event: BusEvent }
   | { readonly ok: false; readonly reason: UnreadableReason; readonly says: string };
 
-/** Never throws: a poison record stops nobody. What it says names the place, never the value. */
-export function readEvent(value: Uint8Array): ReadEvent {
+const READ = Symbol('what was read of these bytes');
+
+/**
+ * Never throws: a poison record stops nobody. What it says names the place, never the value.
+ *
+ * The units of a process share the records that it has at hand, and so what was read of each, which is kept with the bytes: a record is parsed once,
+ * whoever wants it. The bytes of a record never change, and nobody changes what was read of them.
+ */
+export function readEvent(value: Uint8Array & { [READ]?: ReadEvent }): ReadEvent {
+  return (value[READ] ??= readAnew(value));
+}
+
+function readAnew(value: Uint8Array): ReadEvent {
   const verdict = checkEnvelope(parsed(value));
   if (!verdict.ok) {
     const { at, says } = verdict.fault;

@@ -115,6 +115,8 @@ export interface BatchControl {
 /** What a unit's store answers about the offsets that it committed together with its state (law R5). */
 export interface PositionStore {
   positions(partitions: readonly TopicPartition[]): Promise<readonly Position[]>;
+  /** See `ConsumerOptions.wakesOn`. */
+  wakesOn?(record: OutgoingRecord, topic: TopicName): boolean;
 }
 
 export interface ConsumerOptions {
@@ -128,6 +130,11 @@ export interface ConsumerOptions {
   readonly positions: PositionStore['positions'];
   readonly startWhenUnknown: 'low-water' | 'high-water';
   readonly batchRecordsMax: number;
+  /**
+   * What the member wants at once, where the bus can tell. Of other records it learns with the next one that it wants, or some hundred
+   * milliseconds later: it changes when a record is delivered, never whether or in which order. Left out: all.
+   */
+  readonly wakesOn?: (record: OutgoingRecord, topic: TopicName) => boolean;
   /**
    * One batch of one partition in order; the next of this partition comes after it resolves. Different partitions may be
    * handled side by side. When it rejects, the batch is delivered again after a back-off, from the store's position.
@@ -170,6 +177,23 @@ export interface TransactionalAppend {
    * @throws VALUE_INVALID on a second call in the same transaction: it could deadlock with another appender
    */
   appendWithin(transaction: Transaction, batch: readonly PartitionAppend[]): Promise<readonly Appended[]>;
+  /** The same for a unit whose whole batch is one statement. Nothing has happened until that statement runs; not for an empty batch. */
+  prepareAppend(batch: readonly PartitionAppend[]): Promise<PreparedAppend>;
+}
+
+/** An append as a part of a statement of the unit's own. */
+export interface PreparedAppend {
+  /** A query that appends and gives one `AppendRow`; to be run once, under a name from which the rest of the statement reads. */
+  readonly call: { readonly text: string; readonly values: readonly unknown[] };
+  /** After the statement has committed, with the row of the call: tells the readers. @throws BUS_APPEND_UNKNOWN without that row */
+  readonly appended: (rows: readonly AppendRow[]) => readonly Appended[];
+}
+
+export interface AppendRow {
+  /** One for each entry of the batch, in their order. */
+  readonly first_offsets: readonly number[];
+  /** The bus's own clock at the append. */
+  readonly appended_at_ms: number;
 }
 
 export abstract class Bus {

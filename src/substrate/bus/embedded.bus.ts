@@ -13,21 +13,22 @@ import {
   type PartitionAppend,
   type PartitionMarks,
   type Position,
+  type PreparedAppend,
   type ProducerOptions,
   type TopicName,
-  type TopicPartition,
   type TopicSpec,
   type TransactionalAppend,
 } from './bus.port.js';
 import { asGroupName } from './bus.names.js';
 import { EmbeddedConsumer } from './embedded/consumer.js';
 import { repeatableFault } from './embedded/faults.js';
-import { checkAppend, layDown } from './embedded/laying.js';
+import { appendedOf, callOf, checkAppend, type LaidPart, layDown } from './embedded/laying.js';
 import { LogReader } from './embedded/log.js';
 import { EmbeddedProducer } from './embedded/producer.js';
 import { EmbeddedReader } from './embedded/reader.js';
 import { Retention } from './embedded/retention.js';
-import { type PlaceId, Signals } from './embedded/signals.js';
+import { Signals } from './embedded/signals.js';
+import { LogTail } from './embedded/tail.js';
 import { TopicCatalog } from './embedded/topics.js';
 
 export interface EmbeddedBusOptions {
@@ -50,6 +51,7 @@ export class EmbeddedBus extends Bus {
   readonly #clock: Clock;
   readonly #logger: Logger | undefined;
   readonly #topics: TopicCatalog;
+  readonly #tail = new LogTail();
   readonly #log: LogReader;
   readonly #signals: Signals;
   readonly #retention: Retention;
@@ -64,10 +66,10 @@ export class EmbeddedBus extends Bus {
     this.#clock = clock;
     this.#logger = logger;
     this.#topics = new TopicCatalog(database);
-    this.#log = new LogReader(database, this.#topics);
+    this.#log = new LogReader(database, this.#topics, this.#tail);
     this.#signals = new Signals(database, clock);
     this.#retention = new Retention(database, clock, logger);
-    this.transactional = new AppendWithin(this.#topics, (places) => this.#appended(places));
+    this.transactional = new AppendWithin(this.#topics, (parts) => this.#appended(parts));
   }
 
   /** Looks once whether the log is there. @throws BUS_UNAVAILABLE */
@@ -110,6 +112,7 @@ export class EmbeddedBus extends Bus {
     } catch (fault) {
       throw repeatableFault(fault, `${position.topic}/${position.partition} could not be trimmed`);
     }
+    this.#tail.forget(position);
   }
 
   async openProducer({ name }: ProducerOptions): Promise<BusProducer> {
@@ -117,7 +120,7 @@ export class EmbeddedBus extends Bus {
     const producer = await EmbeddedProducer.open(name, {
       database: this.#database,
       topics: this.#topics,
-      onAppended: (places) => this.#appended(places),
+      onAppended: (parts) => this.#appended(parts),
       onClosed: (closed) => this.#open.delete(closed),
     });
     this.#open.add(producer);
@@ -186,13 +189,10 @@ export class EmbeddedBus extends Bus {
     await Promise.all([this.#signals.close(), this.#retention.close()]);
   }
 
-  #appended(places: readonly TopicPartition[]): void {
-    // What was appended to was found before, so a name without a number cannot occur here.
-    const known = places.flatMap(({ topic, partition }): PlaceId[] => {
-      const topicId = this.#topics.idOf(topic);
-      return topicId === undefined ? [] : [{ topicId, partition }];
-    });
-    this.#signals.appended(known);
+  /** After the commit: the readers of this process are given the records, those of others are told that there are some. */
+  #appended(parts: readonly LaidPart[]): void {
+    for (const part of parts) this.#tail.appended(part);
+    this.#signals.appended(parts);
   }
 
   #assertOpen(): void {
@@ -202,10 +202,10 @@ export class EmbeddedBus extends Bus {
 
 class AppendWithin implements TransactionalAppend {
   readonly #topics: TopicCatalog;
-  readonly #onAppended: (places: readonly TopicPartition[]) => void;
+  readonly #onAppended: (parts: readonly LaidPart[]) => void;
   readonly #used = new WeakSet<Transaction>();
 
-  constructor(topics: TopicCatalog, onAppended: (places: readonly TopicPartition[]) => void) {
+  constructor(topics: TopicCatalog, onAppended: (parts: readonly LaidPart[]) => void) {
     this.#topics = topics;
     this.#onAppended = onAppended;
   }
@@ -217,8 +217,20 @@ class AppendWithin implements TransactionalAppend {
     if (this.#used.has(transaction))
       throw new ProbityError('VALUE_INVALID', 'a transaction appends once: give it all partitions in one call');
     this.#used.add(transaction);
-    const [appended] = await layDown(transaction, 'transaction', [append]);
-    transaction.afterCommit(() => this.#onAppended(batch));
-    return appended ?? [];
+    const [parts = []] = await layDown(transaction, 'transaction', [append]);
+    transaction.afterCommit(() => this.#onAppended(parts));
+    return appendedOf(parts);
+  }
+
+  async prepareAppend(batch: readonly PartitionAppend[]): Promise<PreparedAppend> {
+    const { laid, ...call } = callOf(await checkAppend(this.#topics, batch));
+    return {
+      call,
+      appended: (rows) => {
+        const parts = laid(rows);
+        this.#onAppended(parts);
+        return appendedOf(parts);
+      },
+    };
   }
 }

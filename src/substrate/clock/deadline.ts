@@ -15,11 +15,11 @@ export function deadline(clock: Clock, atMs: number, parent?: AbortSignal): Dead
   const timer = new AbortController();
   const onParent = () => {
     controller.abort(endOf(parent));
-    timer.abort(DONE);
+    timer.abort(NO_LONGER_NEEDED);
   };
   const dispose = () => {
     parent?.removeEventListener('abort', onParent);
-    timer.abort(DONE);
+    timer.abort(NO_LONGER_NEEDED);
   };
 
   if (parent?.aborted === true) {
@@ -43,7 +43,7 @@ export function deadline(clock: Clock, atMs: number, parent?: AbortSignal): Dead
 }
 
 /** Without a reason of its own an abort makes a DOMException with a stack, which is half the price of a deadline. */
-const DONE = 'the timer is no longer needed';
+export const NO_LONGER_NEEDED = 'the timer is no longer needed';
 
 /** Why a signal of a deadline ended, as an error that may cross a port. */
 export function endOf(signal: AbortSignal | undefined): ProbityError {

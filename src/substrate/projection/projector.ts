@@ -12,6 +12,7 @@ import { toEpochMicros } from '../../rails/time.js';
 import { validatorOf } from '../../rails/validator.js';
 import type { BusRecord, Position, RecordBatch, TopicPartition } from '../bus/bus.port.js';
 import type { Clock } from '../clock/clock.port.js';
+import { NO_LONGER_NEEDED } from '../clock/deadline.js';
 import type { Logger } from '../telemetry/telemetry.port.js';
 import type { CheckpointStore, InvalidRecord, StoredSegment } from './checkpoint.store.js';
 import { type ProjectedRun, ProjectedRuns, type ProjectedState } from './runs.js';
@@ -121,6 +122,11 @@ export class Projector<State extends ProjectedState> {
     });
   }
 
+  /** Whether a record may hold something for this state; its first bytes say. */
+  wakesOn({ value }: Pick<BusRecord, 'value'>, topic: string): boolean {
+    return !isOtherType(value, this.#wantedOf(topic));
+  }
+
   /** Applies a batch in one step and moves the vector with it. */
   async take(batch: RecordBatch): Promise<void> {
     this.demandOwnership();
@@ -169,11 +175,11 @@ export class Projector<State extends ProjectedState> {
     const late = new AbortController();
     const end = AbortSignal.any([signal, late.signal]);
     const reached = Promise.all(missing.map(([partition, offset]) => this.vector.reached(partition, offset, end))).then(
-      () => late.abort(),
+      () => late.abort(NO_LONGER_NEEDED),
     );
     // The clock of the platform, so that a test can hold the time still; it wakes when there is nothing left to wait for.
     await this.clock.sleep(waitMs, end);
-    late.abort();
+    late.abort(NO_LONGER_NEEDED);
     await reached;
   }
 
@@ -199,13 +205,14 @@ export class Projector<State extends ProjectedState> {
     });
   }
 
+  #wantedOf(topic: string): (type: string) => boolean {
+    if (topic === TRAFFIC) return (type) => this.#types.has(type);
+    return (type) => this.projection.readsLabels && type === 'label';
+  }
+
   #sort(batch: RecordBatch, records: readonly BusRecord[]): Sorted<State> {
     const sorted: Sorted<State> = { events: new Map(), facts: new Map(), invalid: [], noop: 0 };
-    const { readsLabels } = this.projection;
-    const wanted =
-      batch.topic === TRAFFIC
-        ? (type: string) => this.#types.has(type)
-        : (type: string) => readsLabels && type === 'label';
+    const wanted = this.#wantedOf(batch.topic);
     for (const record of records) {
       if (isOtherType(record.value, wanted)) {
         sorted.noop += 1;

@@ -1,8 +1,9 @@
 import { Injectable } from '@nestjs/common';
 import type { UtcMicros } from '../../../rails/time.js';
 import { Database, type Transaction } from '../../../substrate/database/database.port.js';
+import { oneStatement, type Part } from '../../../substrate/database/one-statement.js';
 import type { Judgement, TakenIntent } from '../outcome.core.js';
-import { type Ended, saveOutcomes } from '../outcome.rows.js';
+import { type Ended, outcomeParts } from '../outcome.rows.js';
 import type { AttemptEnd } from './attempt.core.js';
 
 /** An effect that is asked for outside, as the consumer takes it. */
@@ -72,27 +73,27 @@ interface WorkRow {
 
 const COLUMNS = `semantic_key, target, action_type, taken, matched_rule_id, policy_rev, attempt_no, ambiguous, started_at, give_up_at`;
 
-/** Saves what the executor is to do, in the consumer's transaction. */
-export async function saveWork(transaction: Transaction, work: readonly NewWork[], now: UtcMicros): Promise<void> {
-  if (work.length === 0) return;
-  await transaction.query(
+/** What the executor is to do, for the consumer's statement. */
+export function workParts(work: readonly NewWork[], now: UtcMicros): readonly Part[] {
+  if (work.length === 0) return [];
+  return [
     {
-      name: 'al_work',
+      as: 'to_do',
       text: `insert into work (semantic_key, target, action_type, taken, matched_rule_id, policy_rev, give_up_at, taken_at, due_at)
              select *, $8::timestamptz, $8::timestamptz
              from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::jsonb[], $7::timestamptz[])`,
+      values: [
+        work.map(({ semanticKey }) => semanticKey),
+        work.map(({ target }) => target),
+        work.map(({ actionType }) => actionType),
+        work.map(({ taken }) => taken),
+        work.map(({ judgement }) => judgement.ruleId),
+        work.map(({ judgement }) => JSON.stringify(judgement.policyRev)),
+        work.map(({ giveUpAt }) => giveUpAt),
+        now,
+      ],
     },
-    [
-      work.map(({ semanticKey }) => semanticKey),
-      work.map(({ target }) => target),
-      work.map(({ actionType }) => actionType),
-      work.map(({ taken }) => taken),
-      work.map(({ judgement }) => judgement.ruleId),
-      work.map(({ judgement }) => JSON.stringify(judgement.policyRev)),
-      work.map(({ giveUpAt }) => giveUpAt),
-      now,
-    ],
-  );
+  ];
 }
 
 /** What is under way outside: permits, the journal of attempts, and the ends. */
@@ -279,10 +280,13 @@ export class WorkStore {
 
 async function end(transaction: Transaction, ended: readonly Ended[], now: UtcMicros): Promise<void> {
   if (ended.length === 0) return;
-  await saveOutcomes(transaction, ended, now);
-  await transaction.query({ name: 'al_gone', text: 'delete from work where semantic_key = any($1::text[])' }, [
-    ended.map(({ semanticKey }) => semanticKey),
-  ]);
+  const gone: Part = {
+    as: 'gone',
+    text: 'delete from work where semantic_key = any($1::text[])',
+    values: [ended.map(({ semanticKey }) => semanticKey)],
+  };
+  const { statement, values } = oneStatement('al_end', [...outcomeParts(ended, now), gone]);
+  await transaction.query(statement, values);
 }
 
 function workOf(row: WorkRow): Work {

@@ -1,18 +1,26 @@
 import { type Digest } from '../../../rails/digest.js';
-import { type PartitionAppend, type TopicName, type TransactionalAppend } from '../../../substrate/bus/bus.port.js';
+import { isProbityError } from '../../../rails/errors/probity-error.js';
+import {
+  type AppendRow,
+  type PartitionAppend,
+  type TopicName,
+  type TransactionalAppend,
+} from '../../../substrate/bus/bus.port.js';
+import { oneStatement, type Part } from '../../../substrate/database/one-statement.js';
 import { type Place } from '../receipts.core.js';
 import { type Lane, type LedgerWork, type NewAdmission, type Standing } from './ledger.js';
+import { admissionsPart, type Placed, restParts, supersessionsParts } from './ledger.parts.js';
 import { type LedgerStore } from './ledger.store.js';
 
-/** Rolls the transaction back and leaves it; never seen outside. */
-class IdentityTaken extends Error {}
+/** What makes two gates' batches exclude each other: `admissions` has each identity once. */
+const IDENTITY_KEY = 'admissions_pkey';
 
 /**
  * The lane of a bus whose log lies in the ledger's own database: append, admissions and everything else of the batch are one
- * commit, so there is no moment at which one stands without the other and nothing to settle after a crash.
+ * statement and one commit, so there is no moment at which one stands without the other and nothing to settle after a crash.
  *
  * Between two gates the primary key of `admissions` decides: the later one waits at the row, finds it taken, and its
- * whole transaction is undone, its append included.
+ * whole statement is undone, its append included.
  */
 export class EmbeddedLane implements Lane {
   constructor(
@@ -26,19 +34,23 @@ export class EmbeddedLane implements Lane {
   }
 
   async commit(work: LedgerWork): Promise<readonly Place[] | null> {
+    const rest = [...restParts(work), ...supersessionsParts(work)];
+    const { database } = this.store;
+    if (work.admissions.length === 0) {
+      const { statement, values } = oneStatement('ig_rest', rest);
+      await database.query(statement, values);
+      return [];
+    }
+    const { batch, placed, placesOf } = appendOf(this.topic, work.admissions);
+    const append = await this.bus.prepareAppend(batch);
+    const appended: Part = { as: 'appended', ...append.call };
+    const parts = [...rest, appended, admissionsPart(placed)];
+    const { statement, values } = oneStatement('ig_batch', parts, 'select * from appended');
     try {
-      return await this.store.database.transaction(async (transaction) => {
-        await this.store.insertRest(transaction, work);
-        const { batch, placesOf } = appendOf(this.topic, work.admissions);
-        // Late, because the partitions are locked from here to the commit.
-        const appended = batch.length === 0 ? [] : await this.bus.appendWithin(transaction, batch);
-        const places = placesOf(appended.map(({ firstOffset }) => firstOffset));
-        if (!(await this.store.insertAdmissions(transaction, work.admissions, places))) throw new IdentityTaken();
-        await this.store.insertSupersessions(transaction, supersessionsOf(work));
-        return places;
-      });
+      const { rows } = await database.query<AppendRow>(statement, values);
+      return placesOf(append.appended(rows).map(({ firstOffset }) => firstOffset));
     } catch (error) {
-      if (error instanceof IdentityTaken) return null;
+      if (isProbityError(error, 'DATABASE_CONSTRAINT') && error.data['constraint'] === IDENTITY_KEY) return null;
       throw error;
     }
   }
@@ -63,33 +75,30 @@ export function appendOf(
   admissions: readonly NewAdmission[],
 ): {
   readonly batch: readonly PartitionAppend[];
+  readonly placed: readonly Placed[];
   readonly placesOf: (firstOffsets: readonly number[]) => readonly Place[];
 } {
   const numbers = new Map<number, number>();
   const parts: { readonly partition: number; readonly records: PartitionAppend['records'][number][] }[] = [];
-  const homes = admissions.map(({ candidate, partition, headers }) => {
-    let number = numbers.get(partition);
-    if (number === undefined) {
-      number = parts.length;
-      numbers.set(partition, number);
+  const placed = admissions.map((admission): Placed => {
+    const { candidate, partition, headers } = admission;
+    let part = numbers.get(partition);
+    if (part === undefined) {
+      part = parts.length;
+      numbers.set(partition, part);
       parts.push({ partition, records: [] });
     }
-    const records = parts[number]?.records ?? [];
+    const records = parts[part]?.records ?? [];
     records.push({ key: candidate.partitionKey, value: Buffer.from(candidate.text), headers });
-    return { number, partition, index: records.length - 1 };
+    return { admission, part, index: records.length - 1 };
   });
   return {
     batch: parts.map(({ partition, records }) => ({ topic, partition, records })),
+    placed,
     placesOf: (firstOffsets) =>
-      homes.map(({ number, partition, index }) => ({ partition, offset: (firstOffsets[number] ?? 0) + index })),
+      placed.map(({ admission: { partition }, part, index }) => ({
+        partition,
+        offset: (firstOffsets[part] ?? 0) + index,
+      })),
   };
-}
-
-export function supersessionsOf({ admissions, duplicates }: Pick<LedgerWork, 'admissions' | 'duplicates'>) {
-  const rows: { readonly quarantineId: Digest; readonly receiptId: Digest; readonly intakeId: number }[] = [];
-  for (const { supersedes, candidate, intakeId } of admissions)
-    if (supersedes !== undefined) rows.push({ quarantineId: supersedes, receiptId: candidate.admissionId, intakeId });
-  for (const { supersedes, admissionId, intakeId } of duplicates)
-    if (supersedes !== undefined) rows.push({ quarantineId: supersedes, receiptId: admissionId, intakeId });
-  return rows;
 }

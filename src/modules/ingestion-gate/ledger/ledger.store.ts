@@ -2,10 +2,10 @@ import { Injectable } from '@nestjs/common';
 import { type Digest } from '../../../rails/digest.js';
 import { ProbityError } from '../../../rails/errors/probity-error.js';
 import { type RunPins } from '../../../rails/pins.js';
-import { Database, type Queryable, type Transaction } from '../../../substrate/database/database.port.js';
+import { Database, type Queryable } from '../../../substrate/database/database.port.js';
 import { type Place } from '../receipts.core.js';
-import { digestBytes, numberArray, textArray } from './arrays.js';
-import { type LedgerWork, type NewAdmission, type NewDuplicate, type NewQuarantine, type Standing } from './ledger.js';
+import { digestBytes } from './arrays.js';
+import { type Standing } from './ledger.js';
 
 const STANDING = {
   name: 'ig_standing',
@@ -19,68 +19,7 @@ const STANDING = {
   readOnly: true,
 } as const;
 
-const INSERT_INTAKES = {
-  name: 'ig_intakes',
-  text: `
-    insert into intakes (intake, principal, policy_id, policy_revision, policy_digest, partitioning_profile, topic,
-      decided_at, supersedes, component_version, env)
-    select r.intake, r.principal, r.policy_id, r.policy_revision, decode(r.policy_digest, 'hex'), r.partitioning_profile,
-      r.topic, r.decided_at, decode(r.supersedes, 'hex'), r.component_version, r.env
-    from json_to_recordset($1::json) as r (intake bigint, principal text, policy_id text, policy_revision bigint,
-      policy_digest text, partitioning_profile text, topic text, decided_at timestamptz, supersedes text,
-      component_version text, env text)`,
-} as const;
-
-const INSERT_ADMISSIONS = {
-  name: 'ig_admissions',
-  text: `
-    insert into admissions (receipt_id, content_digest, payload_hash, record_offset, intake, ts_utc, run, kind, partition,
-      event_id, partition_key)
-    select substring($1::bytea from r.n::int * 96 - 95 for 32), substring($1 from r.n::int * 96 - 63 for 32),
-      substring($1 from r.n::int * 96 - 31 for 32), r.record_offset, r.intake, r.ts_utc, r.run, r.kind, r.partition,
-      r.event_id, r.partition_key
-    from unnest($2::int8[], $3::int8[], $4::timestamptz[], $5::int[], $6::int[], $7::int[], $8::text[], $9::text[])
-      with ordinality as r (record_offset, intake, ts_utc, run, kind, partition, event_id, partition_key, n)
-    on conflict (receipt_id) do nothing`,
-} as const;
-
-const INSERT_DUPLICATES = {
-  name: 'ig_duplicates',
-  text: `
-    insert into duplicates (receipt_id, admission_id, intake, run, position)
-    select substring($1::bytea from r.n::int * 64 - 63 for 32), substring($1 from r.n::int * 64 - 31 for 32), r.intake,
-      r.run, r.position
-    from unnest($2::int8[], $3::int[], $4::int[]) with ordinality as r (intake, run, position, n)`,
-} as const;
-
-const INSERT_QUARANTINES = {
-  name: 'ig_quarantines',
-  text: `
-    insert into quarantines (quarantine_id, intake, stage, reason, retryable, detail, raw_digest, evidence_locator,
-      evidence_digest, evidence_bytes, line_start, line_end, producer, event_id, event_type, schema_version, ts_utc,
-      payload_hash, pins, run_id)
-    select decode(r.quarantine_id, 'hex'), r.intake, r.stage, r.reason, r.retryable, r.detail, decode(r.raw_digest, 'hex'),
-      r.evidence_locator, decode(r.evidence_digest, 'hex'), r.evidence_bytes, r.line_start, r.line_end, r.producer,
-      r.event_id, r.event_type, r.schema_version, r.ts_utc, decode(r.payload_hash, 'hex'), r.pins, r.run_id
-    from json_to_recordset($1::json) as r (quarantine_id text, intake bigint, stage text, reason text, retryable boolean,
-      detail text, raw_digest text, evidence_locator text, evidence_digest text, evidence_bytes bigint,
-      line_start bigint, line_end bigint, producer text, event_id text, event_type text, schema_version text,
-      ts_utc timestamptz, payload_hash text, pins json, run_id text)`,
-} as const;
-
-const INSERT_SUPERSESSIONS = {
-  name: 'ig_supersessions',
-  text: `
-    insert into supersessions (quarantine_id, receipt_id, intake)
-    select decode(r.quarantine_id, 'hex'), decode(r.receipt_id, 'hex'), r.intake
-    from json_to_recordset($1::json) as r (quarantine_id text, receipt_id text, intake bigint)
-    on conflict do nothing`,
-} as const;
-
 const RUN_COLUMNS = ['run_id', 'manifest_fingerprint', 'parameter_hash', 'seed', 'scenario_id'] as const;
-/** Refused by the table: an admission without a place is a defect, never a row. */
-const NOWHERE: Place = { partition: -1, offset: -1 };
-
 const INTAKES_PER_BLOCK = 1_000;
 
 /** The ledger's tables as the writer of batches sees them. */
@@ -140,129 +79,6 @@ export class LedgerStore {
       columns: ['event_type', 'schema_version', 'producer'],
       values,
     });
-  }
-
-  /** False when an identity is taken: then nothing of this transaction may stay. */
-  async insertAdmissions(
-    transaction: Queryable,
-    admissions: readonly NewAdmission[],
-    places: readonly Place[],
-  ): Promise<boolean> {
-    if (admissions.length === 0) return true;
-    // By id: two gates that admit overlapping batches then wait for each other's rows in one order and never in a circle.
-    const sorted = [...admissions].sort((a, b) => (a.candidate.admissionId < b.candidate.admissionId ? -1 : 1));
-    const placeOf = new Map(admissions.map((admission, index) => [admission, places[index] ?? NOWHERE]));
-    const columns = {
-      digests: [] as Digest[],
-      offsets: [] as number[],
-      intakes: [] as number[],
-      times: [] as string[],
-      runs: [] as number[],
-      kinds: [] as number[],
-      partitions: [] as number[],
-      eventIds: [] as string[],
-      keys: [] as string[],
-    };
-    for (const admission of sorted) {
-      const { candidate, intakeId, run, kind } = admission;
-      const { partition, offset } = placeOf.get(admission) ?? NOWHERE;
-      columns.digests.push(candidate.admissionId, candidate.contentDigest, candidate.payloadHash);
-      columns.offsets.push(offset);
-      columns.intakes.push(intakeId);
-      columns.times.push(candidate.envelope.ts_utc);
-      columns.runs.push(run);
-      columns.kinds.push(kind);
-      columns.partitions.push(partition);
-      columns.eventIds.push(candidate.envelope.event_id);
-      columns.keys.push(candidate.partitionKey);
-    }
-    const { count } = await transaction.query(INSERT_ADMISSIONS, [
-      digestBytes(columns.digests),
-      numberArray(columns.offsets),
-      numberArray(columns.intakes),
-      `{${columns.times.join(',')}}`,
-      numberArray(columns.runs),
-      numberArray(columns.kinds),
-      numberArray(columns.partitions),
-      textArray(columns.eventIds),
-      textArray(columns.keys),
-    ]);
-    return count === admissions.length;
-  }
-
-  /** Everything of a batch but its admissions. */
-  async insertRest(transaction: Transaction, work: Omit<LedgerWork, 'admissions'>): Promise<void> {
-    await this.insertIntakes(transaction, work.intakes);
-    await this.#insertDuplicates(transaction, work.duplicates);
-    await this.#insertQuarantines(transaction, work.quarantines);
-  }
-
-  async insertIntakes(transaction: Queryable, intakes: LedgerWork['intakes']): Promise<void> {
-    if (intakes.length === 0) return;
-    const rows = intakes.map((intake) => ({
-      intake: intake.intakeId,
-      principal: intake.principal,
-      policy_id: intake.policyRev.policy_id,
-      policy_revision: intake.policyRev.revision,
-      policy_digest: intake.policyRev.content_digest,
-      partitioning_profile: intake.partitioningProfile,
-      topic: intake.topic,
-      decided_at: intake.decidedAt,
-      supersedes: intake.supersedes,
-      component_version: intake.componentVersion,
-      env: intake.env,
-    }));
-    await transaction.query(INSERT_INTAKES, [JSON.stringify(rows)]);
-  }
-
-  async insertSupersessions(
-    transaction: Queryable,
-    rows: readonly { readonly quarantineId: Digest; readonly receiptId: Digest; readonly intakeId: number }[],
-  ): Promise<void> {
-    if (rows.length === 0) return;
-    const values = rows.map(({ quarantineId, receiptId, intakeId }) => ({
-      quarantine_id: quarantineId,
-      receipt_id: receiptId,
-      intake: intakeId,
-    }));
-    await transaction.query(INSERT_SUPERSESSIONS, [JSON.stringify(values)]);
-  }
-
-  async #insertDuplicates(transaction: Transaction, duplicates: readonly NewDuplicate[]): Promise<void> {
-    if (duplicates.length === 0) return;
-    await transaction.query(INSERT_DUPLICATES, [
-      digestBytes(duplicates.flatMap(({ receiptId, admissionId }) => [receiptId, admissionId])),
-      numberArray(duplicates.map(({ intakeId }) => intakeId)),
-      numberArray(duplicates.map(({ run }) => run)),
-      numberArray(duplicates.map(({ position }) => position)),
-    ]);
-  }
-
-  async #insertQuarantines(transaction: Transaction, quarantines: readonly NewQuarantine[]): Promise<void> {
-    if (quarantines.length === 0) return;
-    const rows = quarantines.map((entry) => ({
-      quarantine_id: entry.quarantineId,
-      intake: entry.intakeId,
-      stage: entry.stage,
-      reason: entry.reason,
-      retryable: entry.retryable,
-      detail: entry.detail,
-      raw_digest: entry.rawDigest,
-      evidence_locator: entry.evidence.locator,
-      evidence_digest: entry.evidence.digest.hex,
-      evidence_bytes: entry.evidence.size,
-      line_start: entry.lineStart,
-      line_end: entry.lineEnd,
-      producer: entry.producer,
-      event_id: entry.eventId,
-      event_type: entry.eventType,
-      schema_version: entry.schemaVersion,
-      ts_utc: entry.tsUtc,
-      payload_hash: entry.payloadHash,
-      pins: entry.pins,
-      run_id: entry.pins?.run_id,
-    }));
-    await transaction.query(INSERT_QUARANTINES, [JSON.stringify(rows)]);
   }
 
   async #number(

@@ -1,11 +1,11 @@
 import { type Digest } from '../../../rails/digest.js';
 import { type Database, type Queryable } from '../../../substrate/database/database.port.js';
+import { oneStatement, type Part } from '../../../substrate/database/one-statement.js';
 import { digestBytes, numberArray, textArray } from './arrays.js';
-import { type NewAdmission } from './ledger.js';
+import { type LedgerWork } from './ledger.js';
+import { intakesParts } from './ledger.parts.js';
 
-const RESERVE = {
-  name: 'ig_reserve',
-  text: `
+const RESERVE = `
     insert into reservations (receipt_id, content_digest, payload_hash, supersedes, slot, intake, ts_utc, run, kind,
       partition, event_id, partition_key, high_water, reserved_at)
     select substring($1::bytea from r.n::int * 96 - 95 for 32), substring($1 from r.n::int * 96 - 63 for 32),
@@ -14,8 +14,8 @@ const RESERVE = {
     from unnest($4::int8[], $5::timestamptz[], $6::int[], $7::int[], $8::int[], $9::text[], $10::text[], $11::int8[],
       $12::text[]) with ordinality
       as r (intake, ts_utc, run, kind, partition, event_id, partition_key, high_water, supersedes, n)
-    on conflict (receipt_id) do nothing`,
-} as const;
+    on conflict (receipt_id) do nothing
+    returning 1`;
 
 const IDS = `any(array(select substring($1::bytea from n * 32 + 1 for 32) from generate_series(0, $2::int - 1) as n))`;
 
@@ -27,10 +27,7 @@ const RESERVED = {
   readOnly: true,
 } as const;
 
-const RELEASE = {
-  name: 'ig_release',
-  text: `delete from reservations where receipt_id = ${IDS} and slot = $3`,
-} as const;
+const RELEASE = `delete from reservations where receipt_id = ${IDS} and slot = $3`;
 
 const LEFT = {
   text: `
@@ -75,18 +72,22 @@ export interface Reserved {
   readonly slot: number;
 }
 
+export function releasePart(ids: readonly Digest[], slot: number): Part {
+  return { as: 'released', text: RELEASE, values: [digestBytes(ids), ids.length, slot] };
+}
+
 /** Identities that are on their way onto the bus. Working state: these rows come and go. */
 export class ReservationsStore {
   constructor(readonly database: Database) {}
 
-  /** False when one of the identities is reserved or admitted already: then the transaction must not commit. */
+  /** With the intakes of the batch. False when one of the identities is reserved already: then the transaction must not commit. */
   async reserve(
     transaction: Queryable,
-    admissions: readonly NewAdmission[],
+    { intakes, admissions }: Pick<LedgerWork, 'intakes' | 'admissions'>,
     { slot, marks, at }: { readonly slot: number; readonly marks: ReadonlyMap<number, number>; readonly at: string },
   ): Promise<boolean> {
     const sorted = [...admissions].sort((a, b) => (a.candidate.admissionId < b.candidate.admissionId ? -1 : 1));
-    const { count } = await transaction.query(RESERVE, [
+    const values = [
       digestBytes(
         sorted.flatMap(({ candidate }) => [candidate.admissionId, candidate.contentDigest, candidate.payloadHash]),
       ),
@@ -101,8 +102,11 @@ export class ReservationsStore {
       textArray(sorted.map(({ candidate }) => candidate.partitionKey)),
       numberArray(sorted.map(({ partition }) => marks.get(partition) ?? 0)),
       textArray(sorted.map(({ supersedes }) => supersedes ?? '')),
-    ]);
-    return count === admissions.length;
+    ];
+    const parts = [...intakesParts(intakes), { as: 'reserved', text: RESERVE, values }];
+    const one = oneStatement('ig_reserve', parts, 'select count(*) as reserved from reserved');
+    const { rows } = await transaction.query<{ reserved: number }>(one.statement, one.values);
+    return rows[0]?.reserved === admissions.length;
   }
 
   async reserved(ids: readonly Digest[]): Promise<readonly Reserved[]> {
@@ -113,8 +117,9 @@ export class ReservationsStore {
     return rows.map(({ id, digest, slot }) => ({ id, contentDigest: digest, slot }));
   }
 
-  async release(on: Queryable, ids: readonly Digest[], slot: number): Promise<void> {
-    await on.query(RELEASE, [digestBytes(ids), ids.length, slot]);
+  async release(ids: readonly Digest[], slot: number): Promise<void> {
+    const { text, values } = releasePart(ids, slot);
+    await this.database.query({ name: 'ig_release', text }, values);
   }
 
   /** What the holder of a slot, or a former one, has not finished. */

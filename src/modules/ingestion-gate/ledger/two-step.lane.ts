@@ -5,10 +5,12 @@ import { type Bus, type BusProducer, type TopicName } from '../../../substrate/b
 import { type Clock } from '../../../substrate/clock/clock.port.js';
 import { type Logger } from '../../../substrate/telemetry/telemetry.port.js';
 import { type Place } from '../receipts.core.js';
-import { appendOf, supersessionsOf } from './embedded.lane.js';
+import { oneStatement } from '../../../substrate/database/one-statement.js';
+import { appendOf } from './embedded.lane.js';
 import { type Lane, type LedgerWork, type NewAdmission, type Standing } from './ledger.js';
+import { admissionsPartUnlessStanding, placesPart, restParts, supersessionsParts } from './ledger.parts.js';
 import { type LedgerStore } from './ledger.store.js';
-import { type ReservationsStore, type Reserved } from './reservations.store.js';
+import { releasePart, type ReservationsStore, type Reserved } from './reservations.store.js';
 import { Slot } from './slots.js';
 import { envelopeOf, RecordIdentity, scanTopic } from './topic-scan.js';
 
@@ -91,10 +93,8 @@ export class TwoStepLane implements Lane {
   async commit(work: LedgerWork): Promise<readonly Place[] | null> {
     const { store } = this.#parts;
     if (work.admissions.length === 0) {
-      await store.database.transaction(async (transaction) => {
-        await store.insertRest(transaction, work);
-        await store.insertSupersessions(transaction, supersessionsOf(work));
-      });
+      const { statement, values } = oneStatement('ig_rest', [...restParts(work), ...supersessionsParts(work)]);
+      await store.database.query(statement, values);
       return [];
     }
     const holder = await this.#hold();
@@ -120,10 +120,9 @@ export class TwoStepLane implements Lane {
     const { store, reservations, clock } = this.#parts;
     try {
       return await store.database.transaction(async (transaction) => {
-        await store.insertIntakes(transaction, work.intakes);
         const at = fromEpochMs(clock.nowMs());
         const place = { slot: holder.slot.number, marks: holder.marks, at };
-        if (!(await reservations.reserve(transaction, work.admissions, place))) throw new IdentityTaken();
+        if (!(await reservations.reserve(transaction, work, place))) throw new IdentityTaken();
         // In a statement of its own, whose snapshot is younger than the reservations: whoever held one of these identities
         // before has admitted it by now, and a look within the same statement could miss that.
         const ids = work.admissions.map(({ candidate }) => candidate.admissionId);
@@ -189,7 +188,7 @@ export class TwoStepLane implements Lane {
     if (isCertain && !holder.slot.isLost) {
       const ids = open.map(({ candidate }) => candidate.admissionId);
       try {
-        await this.#parts.reservations.release(this.#parts.store.database, ids, holder.slot.number);
+        await this.#parts.reservations.release(ids, holder.slot.number);
         return;
       } catch {
         // The ledger is away, too: what is left under the slot is settled when both are back.
@@ -199,16 +198,18 @@ export class TwoStepLane implements Lane {
   }
 
   async #finish(holder: Holder, work: LedgerWork, places: readonly Place[]): Promise<void> {
-    const { store, reservations } = this.#parts;
+    const { store } = this.#parts;
     const ids = work.admissions.map(({ candidate }) => candidate.admissionId);
+    const { statement, values } = oneStatement('ig_finish', [
+      ...restParts({ ...work, intakes: [] }),
+      ...supersessionsParts(work),
+      placesPart(places.map(({ offset }) => offset)),
+      // Fewer rows than events: another gate took this one for dead and has admitted them where they stand.
+      admissionsPartUnlessStanding(work.admissions.map((admission, part) => ({ admission, part, index: 0 }))),
+      releasePart(ids, holder.slot.number),
+    ]);
     try {
-      await store.database.transaction(async (transaction) => {
-        await store.insertRest(transaction, { ...work, intakes: [] });
-        // Fewer rows than events: another gate took this one for dead and has admitted them where they stand.
-        await store.insertAdmissions(transaction, work.admissions, places);
-        await store.insertSupersessions(transaction, supersessionsOf(work));
-        await reservations.release(transaction, ids, holder.slot.number);
-      });
+      await store.database.query(statement, values);
     } catch (fault) {
       // The records stand on the bus: whoever settles the slot finds them there.
       await this.#drop();

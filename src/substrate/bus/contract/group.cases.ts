@@ -12,6 +12,7 @@ import {
   pause,
   records,
   spec,
+  textOf,
   texts,
   within,
 } from './kit.js';
@@ -54,6 +55,33 @@ export function groupCases(harness: () => BusHarness): void {
     };
     return { topic, group, watch, store, open, fill, clean };
   }
+
+  it(
+    'gives a member everything in order, whoever appended it, what it wants to be woken for and what not',
+    async () => {
+      const { topic, watch, store, open, clean } = await scene(2);
+      const consumer = open('one', { wakesOn: (item) => textOf(item).startsWith('wanted') });
+      await consumer.start();
+      await settled(watch, { one: 2 });
+      const expected: string[][] = [[], []];
+      // By turns from this process and another one, so that what the member's own process knows of the log has gaps.
+      for (let round = 0; round < 20; round += 1) {
+        const partition = round % 2;
+        const items = records(round % 3 === 0 ? `wanted${round}` : `other${round}`, 1 + (round % 4));
+        await append(round % 5 < 3 ? bus : other, topic, items, partition);
+        expected[partition]?.push(...texts(items));
+      }
+      const wanted = expected.flat().length;
+      await eventually('all of them', () => store.count === wanted);
+      for (const [partition, items] of expected.entries()) expect(store.applied({ topic, partition })).toEqual(items);
+      const last = records('other-last', 3);
+      await append(bus, topic, last, 0);
+      await eventually('what nobody is woken for', () => store.count === wanted + 3);
+      await consumer.stop();
+      clean();
+    },
+    CASE_LIMIT_MS,
+  );
 
   describe('a group', () => {
     it(

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { type Database } from '../../database/database.port.js';
-import { type Bus, type TransactionalAppend } from '../bus.port.js';
+import { oneStatement, type Part } from '../../database/one-statement.js';
+import { type AppendRow, type Bus, type PartitionAppend, type TransactionalAppend } from '../bus.port.js';
 import {
   append,
   at,
@@ -193,6 +194,80 @@ export function transactionalCases(harness: () => BusHarness): void {
       await within('both appends', Promise.all([slow, fast]));
       expect(texts(await pollCount(reader, 4))).toEqual(['slow-0', 'slow-1', 'fast-0', 'fast-1']);
       await reader.close();
+    },
+    CASE_LIMIT_MS,
+  );
+
+  /** State and append as one statement of the unit's own. */
+  async function together(name: string, batch: readonly PartitionAppend[], value: number) {
+    const { call, appended } = await ability.prepareAppend(batch);
+    const state: Part = {
+      as: 'stated',
+      text: 'insert into applied (name, value) values ($1, $2)',
+      values: [name, value],
+    };
+    const parts = [state, { as: 'appended', ...call }];
+    const { statement, values } = oneStatement('contract_together', parts, 'select * from appended');
+    const { rows } = await unit.query<AppendRow>(statement, values);
+    return appended(rows);
+  }
+
+  it(
+    'commits records and state as one statement, and wakes the waiting readers of this and of another process',
+    async () => {
+      const [topic, name] = [names.topic(), names.producer('state')];
+      await bus.ensureTopics([spec(topic, 2)]);
+      await append(bus, topic, records('before', 2), 1);
+      const readers = await Promise.all([bus, other].map((view) => view.openReader([at(topic, 0, 0)])));
+      const waiting = readers.map((reader) => reader.poll({ recordsMax: 10, waitMs: 60_000 }));
+      const places = await together(
+        name,
+        [
+          { topic, partition: 1, records: records('within', 3) },
+          { topic, partition: 0, records: records('within', 1) },
+        ],
+        5,
+      );
+      expect(places.map((part) => [keyOf(part), part.firstOffset, part.count])).toEqual([
+        [`${topic}/1`, 2, 3],
+        [`${topic}/0`, 0, 1],
+      ]);
+      const batches = await within('the append to wake both', Promise.all(waiting), 5_000);
+      for (const found of batches) expect(found.flatMap((batch) => texts(batch.records))).toEqual(['within-0']);
+      await Promise.all(readers.map((reader) => reader.close()));
+      expect(await stateOf(name)).toBe(5);
+      for (const view of [bus, other])
+        expect(texts(await readPartition(view, topic, 1))).toEqual([
+          'before-0',
+          'before-1',
+          'within-0',
+          'within-1',
+          'within-2',
+        ]);
+      // Whoever appended, and whoever asks: a record is the same in all its parts.
+      expect(await readPartition(bus, topic, 1)).toEqual(await readPartition(other, topic, 1));
+    },
+    CASE_LIMIT_MS,
+  );
+
+  it(
+    'leaves nothing of a statement that is refused, neither on the bus nor in the state, nor for a reader of this process',
+    async () => {
+      const [topic, name] = [names.topic(), names.producer('state')];
+      await bus.ensureTopics([spec(topic)]);
+      const batch = (word: string) => [{ topic, partition: 0, records: records(word, 2) }];
+      await together(name, batch('first'), 1);
+      // The name is taken: the state is refused, and the append with it.
+      await expect(together(name, batch('second'), 2)).rejects.toMatchObject({ code: 'DATABASE_CONSTRAINT' });
+      await ability.prepareAppend(batch('never run'));
+      for (const view of [bus, other]) expect(texts(await readPartition(view, topic))).toEqual(['first-0', 'first-1']);
+      await together(names.producer('state'), batch('third'), 3);
+      for (const view of [bus, other])
+        expect(texts(await readPartition(view, topic))).toEqual(['first-0', 'first-1', 'third-0', 'third-1']);
+      await refusal(
+        ability.prepareAppend([{ topic: names.topic(), partition: 0, records: records('x', 1) }]),
+        'BUS_TOPIC_UNKNOWN',
+      );
     },
     CASE_LIMIT_MS,
   );

@@ -242,9 +242,11 @@ export class EmbeddedConsumer implements BusConsumer {
 
   #take(places: readonly PlaceId[]): void {
     if (places.length === 0) return;
+    const { wakesOn } = this.#options;
     const taken = places.map((place): Held => {
       const worker = new PartitionWorker(this.#placeOf(place), this.#worker);
-      const silence = this.#context.signals.onAppend([place], () => {
+      const silence = this.#context.signals.onAppend([place], (_, records) => {
+        if (wakesOn !== undefined && records?.some((record) => wakesOn(record, worker.topic)) === false) return;
         held.dirty = true;
         this.#pump.ring();
       });

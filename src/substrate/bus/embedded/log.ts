@@ -9,6 +9,7 @@ import {
   type TopicPartition,
 } from '../bus.port.js';
 import { repeatableFault } from './faults.js';
+import { type LogTail } from './tail.js';
 import { type TopicCatalog } from './topics.js';
 
 /** What a fetch found of one partition: its marks, and the records from the wanted position on, if there are any. */
@@ -94,11 +95,13 @@ const MARKS = {
 export class LogReader {
   readonly #database: Database;
   readonly #topics: TopicCatalog;
+  readonly #tail: LogTail;
   readonly #open = new Map<string, Shared>();
 
-  constructor(database: Database, topics: TopicCatalog) {
+  constructor(database: Database, topics: TopicCatalog, tail: LogTail) {
     this.#database = database;
     this.#topics = topics;
+    this.#tail = tail;
   }
 
   async marks(places: readonly TopicPartition[]): Promise<readonly PartitionMarks[]> {
@@ -127,11 +130,36 @@ export class LogReader {
     }
   }
 
-  /**
-   * One answer for each position, in their order. Readers of one process that stand at the same positions, as all do that have caught up, share one
-   * question: whoever asks within one turn of the event loop is answered by the same statement, which begins after all of them have asked.
-   */
+  /** One answer for each position, in their order: from the tail that this process keeps, or else from the database. */
   async fetch(positions: readonly Position[], limits: FetchLimits): Promise<readonly Fetched[]> {
+    let left = limits.recordsMax;
+    const found = positions.map((position): Fetched | undefined => {
+      const recordsMax = Math.min(limits.partitionRecordsMax, left);
+      const batch =
+        recordsMax === 0 ? undefined : this.#tail.batch(position, position.offset, recordsMax, BATCH_BYTES_MAX);
+      if (batch === undefined) return undefined;
+      left -= batch.records.length;
+      // Of the marks it is known that the position lies between them.
+      return { ...position, marks: { lowWater: position.offset, highWater: batch.highWater }, batch };
+    });
+    const open = positions.filter((_, at) => found[at] === undefined);
+    if (open.length === 0) return found as readonly Fetched[];
+    const read = await this.#read(open, { ...limits, recordsMax: left });
+    let next = 0;
+    return found.map((one, at) => {
+      if (one !== undefined) return one;
+      const fetched = read[next];
+      next += 1;
+      if (fetched === undefined) throw new ProbityError('INTERNAL', `nothing was read of place ${at}`);
+      return fetched;
+    });
+  }
+
+  /**
+   * Readers of one process that stand at the same positions, as all do that have caught up, share one question: whoever asks within one turn
+   * of the event loop is answered by the same statement, which begins after all of them have asked.
+   */
+  async #read(positions: readonly Position[], limits: FetchLimits): Promise<readonly Fetched[]> {
     const key = positions.map(({ topic, partition, offset }) => `${topic}/${partition}/${offset}`).join(' ');
     const open = this.#open.get(key) ?? this.#ask(key, positions, limits);
     open.limits = widest(open.limits, limits);
@@ -159,7 +187,11 @@ export class LogReader {
         limits.recordsMax,
         BATCH_BYTES_MAX,
       ]);
-      return gather(positions, rows);
+      const found = gather(positions, rows);
+      // What others appended: the next reader of this process that is as far has it at hand. Of old records it would be a burden.
+      for (const { batch } of found)
+        if (batch !== undefined && batch.nextOffset >= batch.highWater) this.#tail.add(batch, batch.records);
+      return found;
     } catch (fault) {
       throw repeatableFault(fault, 'the log could not be read');
     }

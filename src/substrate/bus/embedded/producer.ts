@@ -1,8 +1,8 @@
 import { isProbityError, ProbityError } from '../../../rails/errors/probity-error.js';
 import { type Database } from '../../database/database.port.js';
-import { type Appended, type BusProducer, type PartitionAppend, type TopicPartition } from '../bus.port.js';
+import { type Appended, type BusProducer, type PartitionAppend } from '../bus.port.js';
 import { busFault, repeatableFault } from './faults.js';
-import { checkAppend, type CheckedAppend, layDown } from './laying.js';
+import { appendedOf, checkAppend, type CheckedAppend, type LaidPart, layDown } from './laying.js';
 import { type TopicCatalog } from './topics.js';
 
 interface Waiting {
@@ -19,7 +19,7 @@ export interface ProducerContext {
   readonly database: Database;
   readonly topics: TopicCatalog;
   /** Told after each commit, before the caller is. */
-  readonly onAppended: (places: readonly TopicPartition[]) => void;
+  readonly onAppended: (parts: readonly LaidPart[]) => void;
   readonly onClosed: (producer: BusProducer) => void;
 }
 
@@ -110,13 +110,13 @@ export class EmbeddedProducer implements BusProducer {
       return;
     }
     try {
-      const answers = await layDown(
+      const laid = await layDown(
         this.#context.database,
         { name: this.name, epoch: this.#epoch },
         commit.map(({ append }) => append),
       );
-      this.#context.onAppended(commit.flatMap(({ append }) => append.parts));
-      commit.forEach(({ resolve }, index) => resolve(answers[index] ?? []));
+      this.#context.onAppended(laid.flat());
+      commit.forEach(({ resolve }, index) => resolve(appendedOf(laid[index] ?? [])));
     } catch (fault) {
       const told = busFault(fault, `an append of the producer ${this.name}`);
       this.#end(told);

@@ -20,16 +20,24 @@ export class EmbeddedReader implements BusReader {
   readonly #context: ReaderContext;
   readonly #bell: Bell;
   readonly #silence: () => void;
-  #positions: readonly Position[];
+  #places: readonly Place[];
   #polling: Promise<unknown> = Promise.resolve();
   #closed = false;
 
   private constructor(context: ReaderContext, positions: readonly Position[], topicIds: readonly number[]) {
     this.#context = context;
-    this.#positions = positions;
     this.#bell = new Bell(context.clock);
-    const places = positions.map(({ partition }, index) => ({ topicId: topicIds[index] ?? -1, partition }));
-    this.#silence = context.signals.onAppend(places, () => this.#bell.ring());
+    this.#places = positions.map((position, index) => ({
+      position,
+      topicId: topicIds[index] ?? -1,
+      partition: position.partition,
+      dirty: true,
+    }));
+    const places = this.#places;
+    this.#silence = context.signals.onAppend(places, ({ topicId, partition }) => {
+      for (const place of places) if (place.topicId === topicId && place.partition === partition) place.dirty = true;
+      this.#bell.ring();
+    });
   }
 
   /** @throws BUS_TOPIC_UNKNOWN; VALUE_INVALID when a partition is named twice */
@@ -62,7 +70,7 @@ export class EmbeddedReader implements BusReader {
   async #poll({ recordsMax, waitMs }: { recordsMax: number; waitMs: number }): Promise<readonly RecordBatch[]> {
     const { clock } = this.#context;
     const deadlineMs = clock.monotonicMs() + waitMs;
-    while (!this.#closed && this.#positions.length > 0) {
+    while (!this.#closed && this.#places.length > 0) {
       const batches = await this.#fetch(recordsMax);
       const leftMs = deadlineMs - clock.monotonicMs();
       if (batches.length > 0 || leftMs <= 0) return batches;
@@ -72,19 +80,45 @@ export class EmbeddedReader implements BusReader {
   }
 
   async #fetch(recordsMax: number): Promise<readonly RecordBatch[]> {
-    const fetched = await this.#context.log.fetch(this.#positions, { partitionRecordsMax: recordsMax, recordsMax });
-    for (const found of fetched) {
-      const fault = positionFault(found, found.offset, found.marks);
-      if (fault !== undefined) throw fault;
+    const due = this.#places.filter(({ dirty }) => dirty);
+    if (due.length === 0) return [];
+    // Before the fetch: an append that comes during it must make it look again.
+    for (const place of due) place.dirty = false;
+    const positions = due.map(({ position }) => position);
+    const served = new Set<Place>();
+    const batches: RecordBatch[] = [];
+    try {
+      const fetched = await this.#context.log.fetch(positions, { partitionRecordsMax: recordsMax, recordsMax });
+      for (const found of fetched) {
+        const fault = positionFault(found, found.offset, found.marks);
+        if (fault !== undefined) throw fault;
+      }
+      due.forEach((place, index) => {
+        const found = fetched[index];
+        if (found === undefined) return;
+        const { batch, marks } = found;
+        if (batch !== undefined) {
+          served.add(place);
+          batches.push(batch);
+          place.position = { ...place.position, offset: batch.nextOffset };
+        }
+        if (place.position.offset < marks.highWater) place.dirty = true;
+      });
+    } catch (fault) {
+      for (const place of due) place.dirty = true;
+      throw fault;
     }
-    const served = fetched.filter(({ batch }) => batch !== undefined);
-    const rest = fetched.filter(({ batch }) => batch === undefined);
     // Whoever was served goes to the end of the line, so that one full partition cannot starve the others.
-    this.#positions = [...rest, ...served].map(({ topic, partition, offset, batch }) => ({
-      topic,
-      partition,
-      offset: batch?.nextOffset ?? offset,
-    }));
-    return served.flatMap(({ batch }) => (batch === undefined ? [] : [batch]));
+    this.#places = [...this.#places.filter((place) => !served.has(place)), ...served];
+    return batches;
   }
+}
+
+/** One partition of a reader. */
+interface Place {
+  position: Position;
+  readonly topicId: number;
+  readonly partition: number;
+  /** There may be records past the position. */
+  dirty: boolean;
 }

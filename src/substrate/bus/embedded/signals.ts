@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { type Clock } from '../../clock/clock.port.js';
 import { type Database, type Session } from '../../database/database.port.js';
-import { type GroupName } from '../bus.port.js';
+import { type GroupName, type OutgoingRecord } from '../bus.port.js';
 import { Bell } from './bell.js';
 import { closeSession } from './farewell.js';
 
@@ -54,8 +54,8 @@ export class Signals {
   readonly #clock: Clock;
   /** Tells our own notifications from others': what we did, our ears know already. */
   readonly #self = randomBytes(6).toString('hex');
-  readonly #places = new Map<string, Set<() => void>>();
-  readonly #groups = new Map<string, Set<() => void>>();
+  readonly #places = new Map<string, Set<Ear>>();
+  readonly #groups = new Map<string, Set<Ear>>();
   readonly #known = new Map<string, number>();
   readonly #outgoing = new Set<string>();
   readonly #outgoingBell: Bell;
@@ -69,10 +69,16 @@ export class Signals {
     this.#outgoingBell = new Bell(clock);
   }
 
-  /** Calls `wake` whenever one of these partitions may have grown. Returns how to stop that. */
-  onAppend(places: readonly PlaceId[], wake: (place: PlaceId) => void): () => void {
+  /**
+   * Calls `wake` whenever one of these partitions may have grown, with the records where it is known by which it grew. Who heard of some and did
+   * not heed them is told again by the next look, without them. Returns how to stop that.
+   */
+  onAppend(
+    places: readonly PlaceId[],
+    wake: (place: PlaceId, records: readonly OutgoingRecord[] | undefined) => void,
+  ): () => void {
     this.#listen();
-    const ears = places.map((place) => [keyOf(place), () => wake(place)] as const);
+    const ears = places.map((place): readonly [string, Ear] => [keyOf(place), (records) => wake(place, records)]);
     return subscribe(this.#places, ears);
   }
 
@@ -81,9 +87,10 @@ export class Signals {
     return subscribe(this.#groups, [[group, wake]]);
   }
 
-  appended(places: readonly PlaceId[]): void {
-    for (const key of new Set(places.map(keyOf))) {
-      ring(this.#places, key);
+  appended(parts: readonly (PlaceId & { readonly records: readonly OutgoingRecord[] })[]): void {
+    for (const part of parts) {
+      const key = keyOf(part);
+      ring(this.#places, key, part.records);
       this.#outgoing.add(`a${key}`);
     }
     this.#send();
@@ -176,7 +183,9 @@ function aborted(signal: AbortSignal): Promise<void> {
   });
 }
 
-function subscribe(ears: Map<string, Set<() => void>>, wakes: readonly (readonly [string, () => void])[]): () => void {
+type Ear = (records?: readonly OutgoingRecord[]) => void;
+
+function subscribe(ears: Map<string, Set<Ear>>, wakes: readonly (readonly [string, Ear])[]): () => void {
   for (const [key, wake] of wakes) {
     const found = ears.get(key) ?? new Set();
     ears.set(key, found.add(wake));
@@ -190,6 +199,6 @@ function subscribe(ears: Map<string, Set<() => void>>, wakes: readonly (readonly
   };
 }
 
-function ring(ears: ReadonlyMap<string, ReadonlySet<() => void>>, key: string): void {
-  for (const wake of ears.get(key) ?? []) wake();
+function ring(ears: ReadonlyMap<string, ReadonlySet<Ear>>, key: string, records?: readonly OutgoingRecord[]): void {
+  for (const wake of ears.get(key) ?? []) wake(records);
 }

@@ -15,15 +15,20 @@ import {
   type Neighbours,
 } from './decision-fabric.kit.js';
 
-/** Read whenever the model is asked for a score, and by nothing else once the bundle's digest has been taken. */
-interface SpiedBundle {
+/** Two bundles, of which each is read whenever it is asked for a score, and by nothing else once its digest has been taken. */
+interface SpiedBundles {
   readonly policy: SealedPolicy;
   readonly scored: () => number;
+  readonly scoredSecond: () => number;
 }
 
-function spiedBundle(): SpiedBundle {
+function spiedBundle(bundle_id: string): {
+  readonly named: object;
+  readonly plain: object;
+  readonly reads: () => number;
+} {
   const bundle: Bundle = {
-    bundle_id: 'spied',
+    bundle_id,
     bundle_version: 1,
     compatibility: { feature_groups: [{ name: 'core_card', version: 1 }], input_contract: 'transaction.v1' },
     lineage: { trained_on: 'nothing', recipe: 'by hand', dataset_digest: digestText('nothing') },
@@ -36,12 +41,26 @@ function spiedBundle(): SpiedBundle {
       ],
     },
   };
-  const sealed = sealPolicy('df.bundles', 1, { active: { digest: bundleDigest(bundle), bundle }, shadow: [] } as never);
   let reads = 0;
   const model = { ...bundle.model };
   Object.defineProperty(model, 'intercept', { enumerable: true, get: () => ((reads += 1), 3) });
-  const body = { active: { digest: bundleDigest(bundle), bundle: { ...bundle, model } }, shadow: [] };
-  return { policy: { ...sealed, body: body }, scored: () => reads };
+  const digest = bundleDigest(bundle);
+  return { named: { digest, bundle: { ...bundle, model } }, plain: { digest, bundle }, reads: () => reads };
+}
+
+function spiedBundles(): SpiedBundles {
+  const [first, second] = [spiedBundle('spied'), spiedBundle('spied-second')];
+  const policyOf = (active: object, stage2: object): object => ({
+    active,
+    stage2: { ...stage2, from_score_e6: 0, to_score_e6: 1_000_000 },
+    shadow: [],
+  });
+  const sealed = sealPolicy('df.bundles', 1, policyOf(first.plain, second.plain) as never);
+  return {
+    policy: { ...sealed, body: policyOf(first.named, second.named) as never },
+    scored: first.reads,
+    scoredSecond: second.reads,
+  };
 }
 
 const rule = (id: string, when: string, outcome?: string) => ({
@@ -72,11 +91,11 @@ const ONLY_ALLOWING = sealPolicy('df.rules', 1, {
 export function masksSuite(neighbours: () => Neighbours, delivered: () => RecordBatch): void {
   describe('each field of the mask', () => {
     let evaluated: string[];
-    let bundle: SpiedBundle;
+    let bundles: SpiedBundles;
 
     beforeEach(() => {
       evaluated = [];
-      bundle = spiedBundle();
+      bundles = spiedBundles();
       const compile = Object.getOwnPropertyDescriptor(Expressions.prototype, 'compile')
         ?.value as Expressions['compile'];
       jest.spyOn(Expressions.prototype, 'compile').mockImplementation(function (this: Expressions, text: string) {
@@ -102,6 +121,7 @@ export function masksSuite(neighbours: () => Neighbours, delivered: () => Record
     interface Seen {
       readonly decision: Decision;
       readonly scored: number;
+      readonly scoredSecond: number;
       readonly evaluated: readonly string[];
       readonly asked: readonly string[];
       readonly domains: readonly string[];
@@ -114,14 +134,19 @@ export function masksSuite(neighbours: () => Neighbours, delivered: () => Record
       ladder.mask = { ...unrestricted(GROUPS), ...change };
       features.calls = [];
       evaluated = [];
-      const before = { scored: bundle.scored(), intents: around.gate.ofType('action_intent').length };
-      await fabricLife(around, engineOf({ rules, bundles: bundle.policy })).consumer.take(delivered());
+      const before = {
+        scored: bundles.scored(),
+        scoredSecond: bundles.scoredSecond(),
+        intents: around.gate.ofType('action_intent').length,
+      };
+      await fabricLife(around, engineOf({ rules, bundles: bundles.policy })).consumer.take(delivered());
       const decision = around.gate.decisions.at(-1);
       if (decision === undefined) throw new Error('nothing was decided');
       const intents = around.gate.ofType('action_intent').slice(before.intents);
       return {
         decision,
-        scored: bundle.scored() - before.scored,
+        scored: bundles.scored() - before.scored,
+        scoredSecond: bundles.scoredSecond() - before.scoredSecond,
         evaluated,
         asked: features.calls.flatMap(({ groups }) => groups),
         domains: intents.map(
@@ -160,7 +185,7 @@ export function masksSuite(neighbours: () => Neighbours, delivered: () => Record
 
     it('allow_model_primary: no score is computed, and no rule reads one', async () => {
       const seen = await decidedUnder({ allow_model_primary: false });
-      expect(seen.scored).toBe(0);
+      expect([seen.scored, seen.scoredSecond]).toEqual([0, 0]);
       expect(seen.evaluated).toEqual([OF_EVENT, OF_CARD]);
       expect(seen.decision).toMatchObject({
         outcome: 'QUEUE',
@@ -170,11 +195,21 @@ export function masksSuite(neighbours: () => Neighbours, delivered: () => Record
       namesPosture(seen, 'allow_model_primary');
     });
 
-    it('allow_model_stage2: nothing runs beyond the one model, with it or without it', async () => {
-      const [without, allowed] = [await decidedUnder({ allow_model_stage2: false }), await decidedUnder({})];
-      expect(without.scored).toBe(allowed.scored);
-      expect(without.decision.model).toEqual(allowed.decision.model);
-      expect(without.decision.posture).toMatchObject({ posture_seq: 7, mask: { allow_model_stage2: false } });
+    it('allow_model_stage2: the second model is not asked, and the first one has the word', async () => {
+      const allowed = await decidedUnder({});
+      expect(allowed.scoredSecond).toBeGreaterThan(0);
+      expect(allowed.decision.model.stage2).toMatchObject({ bundle_id: 'spied-second', score_e6: expect.any(Number) });
+      const seen = await decidedUnder({ allow_model_stage2: false });
+      expect([seen.scored, seen.scoredSecond]).toEqual([allowed.scored, 0]);
+      expect(seen.decision).toMatchObject({
+        outcome: 'DECLINE',
+        model: {
+          score_e6: allowed.decision.model.score_e6,
+          stage2: { skipped: 'CAPABILITY_BLOCK:allow_model_stage2' },
+        },
+      });
+      expect(seen.decision.model.stage2).not.toHaveProperty('score_e6');
+      namesPosture(seen, 'allow_model_stage2');
     });
 
     it('allow_fallback_heuristics: rules that read anything but the event are not evaluated, and none may lower', async () => {

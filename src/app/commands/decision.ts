@@ -71,6 +71,20 @@ function textsOf(profile: string, { decision }: DecisionAnswerView): ReadonlyMap
   return new Map(lists.flatMap(({ rules }) => rules.map(({ id, text }) => [id, text] as const)));
 }
 
+function opinionOf({
+  score_e6,
+  skipped,
+  contributions = [],
+}: Pick<DecisionAnswerView['decision']['model'], 'score_e6' | 'skipped' | 'contributions'>): readonly string[] {
+  return [
+    score_e6 === undefined ? `  no score: ${skipped ?? 'unknown'}` : `  score ${(score_e6 / 1e6).toFixed(6)}`,
+    ...contributions.map(
+      ({ feature, value, contribution_e6 }) =>
+        `    ${feature} = ${value ?? 'missing'}: ${contribution_e6 < 0 ? '−' : '+'}${(Math.abs(contribution_e6) / 1e6).toFixed(3)} log odds`,
+    ),
+  ];
+}
+
 export function explanationOf(view: DecisionAnswerView, texts: ReadonlyMap<string, string>): readonly string[] {
   const { decision, eb_ref, admitted_at_utc, timeouts } = view;
   const { source_event: source, posture, bundle, features, graph, model, rules } = decision;
@@ -94,13 +108,13 @@ export function explanationOf(view: DecisionAnswerView, texts: ReadonlyMap<strin
     bundle.status === 'ACTIVE'
       ? `  ${bundle.bundle_id} version ${bundle.bundle_version} (${bundle.digest.slice(0, 12)}…)`
       : `  none: ${bundle.reason}`,
-    model.score_e6 === undefined
-      ? `  no score: ${model.skipped ?? 'unknown'}`
-      : `  score ${(model.score_e6 / 1e6).toFixed(6)}`,
-    ...(model.contributions ?? []).map(
-      ({ feature, value, contribution_e6 }) =>
-        `    ${feature} = ${value ?? 'missing'}: ${contribution_e6 < 0 ? '−' : '+'}${(Math.abs(contribution_e6) / 1e6).toFixed(3)} log odds`,
-    ),
+    ...opinionOf(model),
+    ...(model.stage2 === undefined
+      ? []
+      : [
+          `  second stage ${model.stage2.bundle_id} version ${model.stage2.bundle_version} (${model.stage2.digest.slice(0, 12)}…)`,
+          ...opinionOf(model.stage2),
+        ]),
     'What it stood on',
     `  posture ${posture.mode} (${posture.status}${posture.posture_seq === undefined ? '' : `, number ${posture.posture_seq} of ${posture.scope_key ?? ''}, confirmed ${posture.decided_at_utc ?? ''}`})`,
     `  features ${features.status}${features.reason === undefined ? '' : `: ${features.reason}`}${features.feature_snapshot_hash === undefined ? '' : `, snapshot ${features.feature_snapshot_hash.slice(0, 12)}…`}`,

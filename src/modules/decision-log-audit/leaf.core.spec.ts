@@ -104,6 +104,19 @@ describe('a leaf', () => {
     });
   });
 
+  it('names the second opinion of a decision that had one, and has no word of one otherwise', () => {
+    const ref = { bundle_id: 'second', bundle_version: 2, digest: digestText('second') };
+    const of = (stage2: JsonObject) => written(recordOf('decision', { ...decision, model: { score_e6: 5, stage2 } }));
+    expect(of({ ...ref, score_e6: 7, contributions: [] }).record['decision']).toMatchObject({
+      score_e6: 5,
+      stage2: { ...ref, score_e6: 7, skipped: null },
+    });
+    expect(of({ ...ref, skipped: 'OUTSIDE_BAND' }).record['decision']).toMatchObject({
+      stage2: { ...ref, score_e6: null, skipped: 'OUTSIDE_BAND' },
+    });
+    expect(written(recordOf('decision', decision)).record['decision']).not.toHaveProperty('stage2');
+  });
+
   it('has an id of its content alone: another place is the same record, one byte more is another', () => {
     const record = recordOf('decision', decision);
     const { audit_record_id, record: content } = written(record);

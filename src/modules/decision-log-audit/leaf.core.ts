@@ -192,7 +192,18 @@ function provenanceOf(decision: Decision): JsonObject {
     scope,
     score_e6: model.score_e6 ?? null,
     source_event,
+    ...(model.stage2 === undefined ? {} : { stage2: secondOpinionOf(model.stage2) }),
   });
+}
+
+function secondOpinionOf({
+  bundle_id,
+  bundle_version,
+  digest,
+  score_e6,
+  skipped,
+}: NonNullable<Decision['model']['stage2']>): JsonObject {
+  return { bundle_id, bundle_version, digest, score_e6: score_e6 ?? null, skipped: skipped ?? null };
 }
 
 /** Every slot holds a value or says why not (law R5, C1): what was used is named in full. */

@@ -46,17 +46,27 @@ export function rulesFaultsUnder(rules: Rules, definitions: FeatureDefinitions):
 }
 
 /** One coefficient that was changed is another bundle than the one that the digest names. */
-export function bundlesFaults({ active, shadow }: Bundles): readonly ArtifactFault[] {
+export function bundlesFaults({ active, stage2, shadow }: Bundles): readonly ArtifactFault[] {
   const all = [
     ...(active === undefined ? [] : [['/active', active] as const]),
+    ...(stage2 === undefined ? [] : [['/stage2', stage2] as const]),
     ...shadow.map((one, at) => [`/shadow/${at}`, one] as const),
   ];
-  return all.flatMap(([pointer, { digest, bundle }]) => {
+  const stages: ArtifactFault[] = [];
+  if (stage2 !== undefined && active === undefined)
+    stages.push({
+      pointer: '/stage2',
+      sentence: 'a second stage is asked by the score of an active bundle, and there is none',
+    });
+  if (stage2 !== undefined && stage2.from_score_e6 > stage2.to_score_e6)
+    stages.push({ pointer: '/stage2/from_score_e6', sentence: 'the band ends before it begins' });
+  const faults = all.flatMap(([pointer, { digest, bundle }]) => {
     const found = bundleDigest(bundle);
     const faults = bundleFaults(bundle).map((fault) => ({ ...fault, pointer: `${pointer}/bundle${fault.pointer}` }));
     if (found === digest) return faults;
     return [...faults, { pointer: `${pointer}/digest`, sentence: `the bundle has the digest ${found}, not this one` }];
   });
+  return [...stages, ...faults];
 }
 
 /** Whether a bundle can be used with these definitions: a verdict of its own, which never picks another bundle. null: it can. */

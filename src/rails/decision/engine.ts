@@ -1,3 +1,4 @@
+import { inOrder } from '../canonical-json.js';
 import { maskedBy, MOST_RESTRICTIVE } from '../capability-mask.js';
 import type { EventType } from '../envelope.schema.js';
 import {
@@ -8,7 +9,7 @@ import {
   type PlannedAction,
 } from '../events/decision.schema.js';
 import type { Bundle } from '../model/bundle.schema.js';
-import { scoreOf } from '../model/score.js';
+import { type Score, scoreOf } from '../model/score.js';
 import { type DecisionArtifacts, EVENT_FIELDS, incompatibility, readableUnder } from './artifacts.js';
 import { EventFacts, Expressions, type Facts, FeatureFacts, GraphFacts } from './expression.js';
 import { decisionIdRecipe, idempotencyKeyRecipe } from './ids.js';
@@ -16,12 +17,25 @@ import type { DecisionPlan, DecisionTrigger, FeaturesUse, GraphUse, PostureUse }
 import { contributionsOf, featuresOf, graphOf, hitOf, postureOf } from './records.js';
 import { type CompiledRule, compileRules, evaluateRules, type Findings, readsEventAlone } from './rules.js';
 
+/** What a model said, or why it was not asked. */
+type Opinion =
+  | { readonly score: Score; readonly skipped: null; readonly contributions: ReturnType<typeof contributionsOf> }
+  | { readonly score: null; readonly skipped: string; readonly contributions: null };
+
+interface SecondStage extends Candidate {
+  /** Scores of the first stage, both included. */
+  readonly from: number;
+  readonly to: number;
+}
+
 interface Candidate {
   readonly bundle: Bundle;
   readonly ref: BundleRef;
   readonly incompatible: string | null;
 }
 
+/** Of a second stage that was not asked for a reason that somebody should hear of; that it was not needed is none. */
+const SAID_OF_STAGE2 = /^(CAPABILITY_BLOCK|INCOMPATIBLE|REQUIRED)/;
 const REASONS_MAX = 64;
 /** 64-bit whole numbers are what expressions count in. */
 const INT_MAX = 2n ** 63n - 1n;
@@ -39,6 +53,7 @@ export class DecisionEngine {
   readonly #rules: readonly CompiledRule[];
   readonly #ofEventAlone: readonly CompiledRule[];
   readonly #active: Candidate | null;
+  readonly #stage2: SecondStage | null;
   readonly #shadow: readonly Candidate[];
   readonly #types: ReadonlySet<string>;
   readonly #groupsWanted: readonly string[];
@@ -62,9 +77,12 @@ export class DecisionEngine {
       incompatible: incompatibility(bundle, features.body),
     });
     this.#active = bundles.body.active === undefined ? null : candidate(bundles.body.active);
+    const { stage2 } = bundles.body;
+    this.#stage2 =
+      stage2 === undefined ? null : { ...candidate(stage2), from: stage2.from_score_e6, to: stage2.to_score_e6 };
     this.#shadow = bundles.body.shadow.map(candidate);
 
-    const models = [...(this.#active === null ? [] : [this.#active]), ...this.#shadow];
+    const models = [this.#active, this.#stage2, ...this.#shadow].filter((one) => one !== null);
     const inputs = models.flatMap(({ bundle }) => bundle.model.inputs as readonly { source: string; name: string }[]);
     const wanted = (variable: string): Set<string> =>
       new Set([
@@ -104,16 +122,20 @@ export class DecisionEngine {
     const facts = this.#factsOf(trigger, features, graph);
     const missing = this.#missing(plan, features, graph);
     const closed = !plan.mask.allow_fallback_heuristics;
-    const model = this.#modelOf(this.#active, facts, plan, features);
-    const scored: Facts = model.score === null ? facts : { ...facts, score_e6: BigInt(model.score.scoreE6) };
+    const model = this.#primaryOf(facts, plan, features);
+    const stage2 = this.#stage2Of(model, facts, plan, features);
+    // The last who was asked has the word.
+    const speaking = stage2 !== null && stage2.score !== null ? stage2 : model;
+    const scored: Facts = speaking.score === null ? facts : { ...facts, score_e6: BigInt(speaking.score.scoreE6) };
     const found = closed ? this.#raising(evaluateRules(this.#ofEventAlone, facts)) : evaluateRules(this.#rules, scored);
     const verdict = this.#verdict(found, missing, closed, plan);
     const actions = this.#actionsOf(trigger, verdict.outcome, plan);
     const reasons = new Set([
       ...verdict.reasons,
       ...(actions.clipped ? ['CLIPPED_BY_CONSTRAINTS', 'CAPABILITY_BLOCK:action_posture'] : []),
+      ...(stage2 !== null && stage2.skipped !== null && SAID_OF_STAGE2.test(stage2.skipped) ? [stage2.skipped] : []),
       ...(verdict.speaksOfScore
-        ? (model.contributions ?? []).flatMap(({ reason_code: code }) => (code === undefined ? [] : [code]))
+        ? (speaking.contributions ?? []).flatMap(({ reason_code: code }) => (code === undefined ? [] : [code]))
         : []),
     ]);
     // In canonical order, here and in `records.ts`, which spares the writer the sorting.
@@ -125,9 +147,10 @@ export class DecisionEngine {
       features: featuresOf(plan, features, definitions.policy_rev),
       graph: graphOf(graph),
       model: {
-        ...(model.contributions === null ? {} : { contributions: model.contributions }),
-        ...(model.score === null ? {} : { score_e6: model.score.scoreE6 }),
-        ...(model.skipped === null ? {} : { skipped: model.skipped }),
+        ...scoredOf(model),
+        ...(stage2 === null || this.#stage2 === null
+          ? {}
+          : { stage2: inOrder({ ...this.#stage2.ref, ...scoredOf(stage2) }) }),
       },
       outcome: verdict.outcome,
       policy_rev: policy.policy_rev,
@@ -141,7 +164,7 @@ export class DecisionEngine {
       },
       scope: policy.body.scope,
       shadow_bundles: this.#shadow.map((candidate) => {
-        const { score, skipped } = this.#modelOf(candidate, facts, plan, features);
+        const { score, skipped } = this.#modelOf(candidate, 'allow_model_primary', facts, plan, features);
         return {
           ...candidate.ref,
           ...(score === null ? {} : { score_e6: score.scoreE6 }),
@@ -261,10 +284,29 @@ export class DecisionEngine {
     return { bundle_id, bundle_version, digest, policy_rev: this.artifacts.bundles.policy_rev, status: 'ACTIVE' };
   }
 
-  #modelOf(candidate: Candidate | null, facts: Facts, plan: DecisionPlan, features: FeaturesUse) {
-    const skip = (skipped: string) => ({ score: null, skipped, contributions: null });
-    if (candidate === null) return skip('NO_ACTIVE');
-    if (!plan.mask.allow_model_primary) return skip('CAPABILITY_BLOCK:allow_model_primary');
+  #primaryOf(facts: Facts, plan: DecisionPlan, features: FeaturesUse): Opinion {
+    if (this.#active === null) return skip('NO_ACTIVE');
+    return this.#modelOf(this.#active, 'allow_model_primary', facts, plan, features);
+  }
+
+  /** Where the first stage is undecided. Forbidden or unusable it leaves the word to the first one, and the decision says so. */
+  #stage2Of(primary: Opinion, facts: Facts, plan: DecisionPlan, features: FeaturesUse): Opinion | null {
+    const stage2 = this.#stage2;
+    if (stage2 === null) return null;
+    if (primary.score === null) return skip('NO_PRIMARY_SCORE');
+    const { scoreE6 } = primary.score;
+    if (scoreE6 < stage2.from || scoreE6 > stage2.to) return skip('OUTSIDE_BAND');
+    return this.#modelOf(stage2, 'allow_model_stage2', facts, plan, features);
+  }
+
+  #modelOf(
+    candidate: Candidate,
+    allowed: 'allow_model_primary' | 'allow_model_stage2',
+    facts: Facts,
+    plan: DecisionPlan,
+    features: FeaturesUse,
+  ): Opinion {
+    if (!plan.mask[allowed]) return skip(`CAPABILITY_BLOCK:${allowed}`);
     if (candidate.incompatible !== null) return skip(candidate.incompatible);
     const groups = candidate.bundle.compatibility.feature_groups;
     if (groups.some(({ name }) => plan.forbiddenGroups.includes(name)))
@@ -308,6 +350,18 @@ export class DecisionEngine {
     }
     return { event, features: served, graph: links };
   }
+}
+
+function skip(skipped: string): Opinion {
+  return { score: null, skipped, contributions: null };
+}
+
+function scoredOf({ score, skipped, contributions }: Opinion) {
+  return {
+    ...(contributions === null ? {} : { contributions }),
+    ...(score === null ? {} : { score_e6: score.scoreE6 }),
+    ...(skipped === null ? {} : { skipped }),
+  };
 }
 
 function highest(outcomes: readonly Outcome[]): Outcome {

@@ -54,10 +54,18 @@ export type DecisionPolicy = Sealed<typeof DecisionPolicySchema>;
 
 const named = closed({ digest: DigestSchema, bundle: BundleSchema });
 
-/** Which bundle is active, and which are only watched (`df.bundles`). No active one is a normal state: rules alone decide then. */
+/** Which bundle is active, which is asked after it, and which are only watched (`df.bundles`). No active one is a normal state: rules alone decide then. */
 export const BundlesSchema = closed(
   {
     active: Type.Optional(named),
+    /** A second opinion where the first is undecided: asked when the active bundle's score lies in the band, both ends included. */
+    stage2: Type.Optional(
+      closed({
+        ...named.properties,
+        from_score_e6: Type.Integer({ minimum: 0, maximum: 1_000_000 }),
+        to_score_e6: Type.Integer({ minimum: 0, maximum: 1_000_000 }),
+      }),
+    ),
     shadow: Type.Array(named, { maxItems: 8 }),
   },
   { description: 'The bundles that score decisions.' },

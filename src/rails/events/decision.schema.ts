@@ -77,6 +77,9 @@ const contribution = closed({
   reason_code: Type.Optional(ReasonCodeSchema),
 });
 
+/** What moved the score most, greatest first. */
+const contributions = Type.Optional(Type.Array(contribution, { maxItems: 12 }));
+
 const scored = {
   score_e6: Type.Optional(scoreE6('probability of fraud, in millionths')),
   /** Why there is no score. */
@@ -168,8 +171,9 @@ export const DecisionSchema = closed(
     }),
     model: closed({
       ...scored,
-      /** What moved the score most, greatest first. */
-      contributions: Type.Optional(Type.Array(contribution, { maxItems: 12 })),
+      contributions,
+      /** The second opinion, where the policy has one: what the rules read is its score if there is one. */
+      stage2: Type.Optional(closed({ ...BundleRefSchema.properties, ...scored, contributions })),
     }),
     rules: closed({
       policy_rev: PolicyRevSchema,

@@ -117,11 +117,13 @@ function standardised(rows: readonly Example[], name: string, cap = Number.POSIT
 }
 
 function scoresOf(bundle: Bundle, rows: readonly Example[]): readonly number[] {
-  const names = bundle.model.inputs.map(({ source, name }: { source: string; name: string }) => `${source}.${name}`);
+  const { model } = bundle;
+  if (model.format === 'probity.onnx.v1') throw new TypeError('the default bundle is of a format of our own');
+  const names = model.inputs.map(({ source, name }: { source: string; name: string }) => `${source}.${name}`);
   return rows.map(
     ({ values }) =>
       scoreOf(
-        bundle,
+        { model },
         names.map((name) => values.get(name) ?? null),
       ).scoreE6,
   );

@@ -8,6 +8,8 @@ import {
 } from '../../src/modules/decision-fabric/decision-fabric.consumer.js';
 import { EngineInForce } from '../../src/modules/decision-fabric/decision-fabric.engine.js';
 import { DecisionSignals } from '../../src/modules/decision-fabric/decision-fabric.signals.js';
+import { ExternalModels } from '../../src/modules/decision-fabric/external-models.js';
+import type { ModelRuntime } from '../../src/modules/decision-fabric/model-runtime.js';
 import type { DecisionFabricStore } from '../../src/modules/decision-fabric/decision-fabric.store.js';
 import { Submission } from '../../src/modules/decision-fabric/submission.js';
 import { DegradeLadderPort } from '../../src/modules/degrade-ladder/degrade-ladder.port.js';
@@ -243,6 +245,11 @@ export function engineOf({ rules, bundles, decision }: FabricPolicies = {}): Eng
   );
 }
 
+/** Bundles of the platform's own formats need none. */
+const NO_RUNTIME: ModelRuntime = {
+  open: () => Promise.reject(new ProbityError('DF_MODEL_RUNTIME_MISSING', 'there is none in this test')),
+};
+
 /** A life of the fabric: what it noted in memory is gone with it. */
 export function fabricLife(
   { gate, ladder, features, graph = new FakeGraph(), store, clock }: Neighbours,
@@ -252,6 +259,7 @@ export function fabricLife(
   const positions = new DecisionPositions(store, engine);
   const consumer = new DecisionFabricConsumer(
     engine,
+    new ExternalModels(NO_RUNTIME, engine),
     new Submission(gate, gate.asBus(), clock),
     store,
     positions,

@@ -5,6 +5,7 @@ import { decisionIdRecipe } from '../../rails/decision/ids.js';
 import type { DecisionTrigger } from '../../rails/decision/inputs.js';
 import { payloadHash } from '../../rails/envelope.js';
 import type { EventType } from '../../rails/envelope.schema.js';
+import { ProbityError } from '../../rails/errors/probity-error.js';
 import { isOtherType, readEvent } from '../../rails/events/read-event.js';
 import { isNoWorld } from '../../rails/pins.js';
 import { fromEpochMs } from '../../rails/time.js';
@@ -27,6 +28,7 @@ import { type ContextPorts, featuresOf, graphsOf, postureNow } from './contexts.
 import { EngineInForce } from './decision-fabric.engine.js';
 import { DecisionSignals } from './decision-fabric.signals.js';
 import { DecisionFabricStore, type DecisionRow, type Incident, type Invalid } from './decision-fabric.store.js';
+import { ExternalModels } from './external-models.js';
 import { type Admitted, type Made, Submission } from './submission.js';
 
 export const TRAFFIC = 'fp.bus.traffic.v1';
@@ -95,6 +97,7 @@ export class DecisionFabricConsumer {
 
   constructor(
     private readonly engine: EngineInForce,
+    private readonly models: ExternalModels,
     private readonly submission: Submission,
     private readonly store: DecisionFabricStore,
     private readonly positions: DecisionPositions,
@@ -165,10 +168,15 @@ export class DecisionFabricConsumer {
         featuresOf(this.#ports, asked, plan, policy, context),
         graphsOf(this.#ports, asked, plan, policy, context),
       ]);
-      const made = open.map(({ trigger, trace: ids }): Made => {
-        const use = features.get(trigger) ?? { status: 'UNAVAILABLE' };
-        const graph = graphs.get(trigger) ?? { status: 'UNAVAILABLE' };
-        const decision = engine.decide(trigger, plan, use, graph);
+      const questions = asked.map((trigger) => ({
+        trigger,
+        features: features.get(trigger) ?? ({ status: 'UNAVAILABLE' } as const),
+        graph: graphs.get(trigger) ?? ({ status: 'UNAVAILABLE' } as const),
+      }));
+      const decisions = await this.models.decide(engine, plan, questions);
+      const made = open.map(({ trigger, trace: ids }, at): Made => {
+        const decision = decisions[at];
+        if (decision === undefined) throw new ProbityError('INTERNAL', 'a trigger was not decided');
         return { trigger, decision, ...(ids === undefined ? {} : { trace: ids }) };
       });
       fresh = await this.submission.decisions(made, context);

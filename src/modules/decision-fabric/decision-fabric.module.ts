@@ -6,6 +6,8 @@ import { DecisionFabricService } from './decision-fabric.service.js';
 import { DecisionSignals } from './decision-fabric.signals.js';
 import { DecisionFabricStore } from './decision-fabric.store.js';
 import { DecisionTail } from './decision-tail.js';
+import { ExternalModels } from './external-models.js';
+import { ModelRuntime, OnnxRuntime } from './model-runtime.js';
 import { QualityService } from './quality.service.js';
 import { Submission } from './submission.js';
 import { VerificationController } from './verification.controller.js';
@@ -20,6 +22,8 @@ import { VerificationService } from './verification.service.js';
     DecisionSignals,
     DecisionTail,
     EngineInForce,
+    ExternalModels,
+    { provide: ModelRuntime, useClass: OnnxRuntime },
     QualityService,
     Submission,
     VerificationService,

@@ -16,6 +16,7 @@ import { GraphState } from '../../rails/graph/graph-state.js';
 import { differingPins, isNoWorld, type RunPins } from '../../rails/pins.js';
 import type { Bus, BusRecord, PartitionMarks } from '../../substrate/bus/bus.port.js';
 import { type LogCursor, LogTap } from '../../substrate/bus/log-tap.js';
+import type { ExternalModels } from './external-models.js';
 import { ReplayedState } from './replayed-state.js';
 
 const TRAFFIC = asTopicName('fp.bus.traffic.v1');
@@ -35,6 +36,7 @@ export interface Reexecuted {
 export interface ReexecutionOptions {
   readonly bus: Bus;
   readonly engine: DecisionEngine;
+  readonly models: ExternalModels;
   readonly runId: string;
   /** Make this one again, and only this one. */
   readonly only?: string;
@@ -191,7 +193,7 @@ export class Reexecution {
       bytes: record.value,
     };
     const missing = (why: string): Reexecuted => ({ ...made, again: null, why });
-    const { engine, counterfactual } = this.options;
+    const { engine, models, counterfactual } = this.options;
     const cited = counterfactual === true ? null : citedOtherwise(decision, engine);
     if (cited !== null) return missing(cited);
     const trigger = await this.#triggerOf(decision, event, triggers);
@@ -201,7 +203,8 @@ export class Reexecution {
     const plan = engine.plan(posture);
     const features = this.#featuresOf(decision, trigger, plan.featureGroups, basis, states.features);
     const graph = this.#graphOf(decision, trigger, version, states.graph);
-    return { ...made, again: engine.decide(trigger, plan, features, graph) };
+    const [again = null] = await models.decide(engine, plan, [{ trigger, features, graph }]);
+    return { ...made, again };
   }
 
   /** The event itself, read again from the place that the decision names; its content is checked against the digest there. */

@@ -14,6 +14,7 @@ import { Telemetry } from '../../substrate/telemetry/telemetry.port.js';
 import { FEATURES_POLICY } from '../feature-plane/feature-plane.port.js';
 import { EngineInForce } from './decision-fabric.engine.js';
 import { BUNDLES_POLICY, DECISION_POLICY, RULES_POLICY } from './decision-fabric.policy.js';
+import { ExternalModels } from './external-models.js';
 import { Reexecution } from './reexecution.js';
 
 export interface VerificationRequest {
@@ -69,6 +70,7 @@ export class VerificationService implements OnModuleDestroy {
 
   constructor(
     private readonly engine: EngineInForce,
+    private readonly models: ExternalModels,
     private readonly bus: Bus,
     private readonly clock: Clock,
     private readonly telemetry: Telemetry,
@@ -98,11 +100,12 @@ export class VerificationService implements OnModuleDestroy {
     const reexecution = new Reexecution({
       bus: this.bus,
       engine,
+      models: this.models,
       runId: run_id,
       ...(decision_id === undefined ? {} : { only: decision_id }),
       counterfactual: counterfactual !== undefined,
     });
-    void this.#run(job, reexecution);
+    void this.#run(job, engine, reexecution);
     return job;
   }
 
@@ -113,12 +116,13 @@ export class VerificationService implements OnModuleDestroy {
     throw new ProbityError('DF_VERIFICATION_NOT_FOUND', 'no verification of this id runs or ran here lately');
   }
 
-  async #run(job: Mutable<Verification>, reexecution: Reexecution): Promise<void> {
+  async #run(job: Mutable<Verification>, engine: DecisionEngine, reexecution: Reexecution): Promise<void> {
     const startedMs = this.clock.monotonicMs();
     const outcomes: Record<string, number> = {};
     job.outcomes = outcomes;
     let done = 0;
     try {
+      await this.models.ready(engine);
       for await (const { decisionId, eventId, recorded, bytes, again, why } of reexecution.run()) {
         if (this.#ended) throw new ProbityError('RPC_UNAVAILABLE', 'the process was stopped');
         done += 1;

@@ -1,41 +1,16 @@
-import { inOrder } from '../canonical-json.js';
 import { maskedBy, MOST_RESTRICTIVE } from '../capability-mask.js';
 import type { EventType } from '../envelope.schema.js';
-import {
-  type BundleRef,
-  type Decision,
-  type Outcome,
-  OUTCOMES,
-  type PlannedAction,
-} from '../events/decision.schema.js';
-import type { Bundle } from '../model/bundle.schema.js';
-import { type Score, scoreOf } from '../model/score.js';
-import { type DecisionArtifacts, EVENT_FIELDS, incompatibility, readableUnder } from './artifacts.js';
+import { type Decision, type Outcome, OUTCOMES, type PlannedAction } from '../events/decision.schema.js';
+import { type DecisionArtifacts, EVENT_FIELDS, readableUnder } from './artifacts.js';
 import { EventFacts, Expressions, type Facts, FeatureFacts, GraphFacts } from './expression.js';
 import { decisionIdRecipe, idempotencyKeyRecipe } from './ids.js';
 import type { DecisionPlan, DecisionTrigger, FeaturesUse, GraphUse, PostureUse } from './inputs.js';
-import { contributionsOf, featuresOf, graphOf, hitOf, postureOf } from './records.js';
+import { type ExternalBundle, type ExternalScores, isServed, missingSecond, Models, type Opinion } from './models.js';
+import { featuresOf, graphOf, hitOf, postureOf } from './records.js';
 import { type CompiledRule, compileRules, evaluateRules, type Findings, readsEventAlone } from './rules.js';
 
-/** What a model said, or why it was not asked. */
-type Opinion =
-  | { readonly score: Score; readonly skipped: null; readonly contributions: ReturnType<typeof contributionsOf> }
-  | { readonly score: null; readonly skipped: string; readonly contributions: null };
-
-interface SecondStage extends Candidate {
-  /** Scores of the first stage, both included. */
-  readonly from: number;
-  readonly to: number;
-}
-
-interface Candidate {
-  readonly bundle: Bundle;
-  readonly ref: BundleRef;
-  readonly incompatible: string | null;
-}
-
-/** Of a second stage that was not asked for a reason that somebody should hear of; that it was not needed is none. */
-const SAID_OF_STAGE2 = /^(CAPABILITY_BLOCK|INCOMPATIBLE|REQUIRED)/;
+/** Of an engine whose bundles are all of the platform's own formats: it asks nobody. */
+const NO_EXTERNAL: ExternalScores = { scoreE6: () => 'FAILED' };
 const REASONS_MAX = 64;
 /** 64-bit whole numbers are what expressions count in. */
 const INT_MAX = 2n ** 63n - 1n;
@@ -52,9 +27,7 @@ export class DecisionEngine {
   readonly artifacts: DecisionArtifacts;
   readonly #rules: readonly CompiledRule[];
   readonly #ofEventAlone: readonly CompiledRule[];
-  readonly #active: Candidate | null;
-  readonly #stage2: SecondStage | null;
-  readonly #shadow: readonly Candidate[];
+  readonly #models: Models;
   readonly #types: ReadonlySet<string>;
   readonly #groupsWanted: readonly string[];
   readonly #wantsGraph: boolean;
@@ -71,25 +44,13 @@ export class DecisionEngine {
     this.#rules = compiled;
     this.#ofEventAlone = compiled.filter(readsEventAlone);
     this.#types = new Set(decision.body.trigger_event_types);
-    const candidate = ({ bundle, digest }: { bundle: Bundle; digest: BundleRef['digest'] }): Candidate => ({
-      bundle,
-      ref: { bundle_id: bundle.bundle_id, bundle_version: bundle.bundle_version, digest },
-      incompatible: incompatibility(bundle, features.body),
-    });
-    this.#active = bundles.body.active === undefined ? null : candidate(bundles.body.active);
-    const { stage2 } = bundles.body;
-    this.#stage2 =
-      stage2 === undefined ? null : { ...candidate(stage2), from: stage2.from_score_e6, to: stage2.to_score_e6 };
-    this.#shadow = bundles.body.shadow.map(candidate);
-
-    const models = [this.#active, this.#stage2, ...this.#shadow].filter((one) => one !== null);
-    const inputs = models.flatMap(({ bundle }) => bundle.model.inputs as readonly { source: string; name: string }[]);
+    this.#models = new Models(bundles.body, features.body);
     const wanted = (variable: string): Set<string> =>
       new Set([
         ...compiled.flatMap(({ expression }) =>
           expression.reads.flatMap((read) => (read.variable === variable ? [read.name] : [])),
         ),
-        ...inputs.flatMap(({ source, name }) => (source === variable ? [name] : [])),
+        ...this.#models.inputs.flatMap(({ source, name }) => (source === variable ? [name] : [])),
       ]);
     const names = wanted('features');
     const required = new Set(decision.body.required_feature_groups);
@@ -117,23 +78,35 @@ export class DecisionEngine {
     };
   }
 
-  decide(trigger: DecisionTrigger, plan: DecisionPlan, features: FeaturesUse, graph: GraphUse): Decision {
+  /** Bundles that are scored outside: whoever decides with them gives their scores. */
+  get external(): readonly ExternalBundle[] {
+    return this.#models.external;
+  }
+
+  decide(
+    trigger: DecisionTrigger,
+    plan: DecisionPlan,
+    features: FeaturesUse,
+    graph: GraphUse,
+    external = NO_EXTERNAL,
+  ): Decision {
     const { decision: policy, rules, features: definitions } = this.artifacts;
     const facts = this.#factsOf(trigger, features, graph);
-    const missing = this.#missing(plan, features, graph);
+    const asked = { facts, plan, features, external };
     const closed = !plan.mask.allow_fallback_heuristics;
-    const model = this.#primaryOf(facts, plan, features);
-    const stage2 = this.#stage2Of(model, facts, plan, features);
+    const model = this.#models.primary(asked);
+    const stage2 = this.#models.second(model, asked);
+    const missing = this.#missing(plan, features, graph, model);
     // The last who was asked has the word.
-    const speaking = stage2 !== null && stage2.score !== null ? stage2 : model;
-    const scored: Facts = speaking.score === null ? facts : { ...facts, score_e6: BigInt(speaking.score.scoreE6) };
+    const speaking = stage2 !== null && stage2.scoreE6 !== null ? stage2 : model;
+    const scored: Facts = speaking.scoreE6 === null ? facts : { ...facts, score_e6: BigInt(speaking.scoreE6) };
     const found = closed ? this.#raising(evaluateRules(this.#ofEventAlone, facts)) : evaluateRules(this.#rules, scored);
     const verdict = this.#verdict(found, missing, closed, plan);
     const actions = this.#actionsOf(trigger, verdict.outcome, plan);
     const reasons = new Set([
       ...verdict.reasons,
       ...(actions.clipped ? ['CLIPPED_BY_CONSTRAINTS', 'CAPABILITY_BLOCK:action_posture'] : []),
-      ...(stage2 !== null && stage2.skipped !== null && SAID_OF_STAGE2.test(stage2.skipped) ? [stage2.skipped] : []),
+      ...missingSecond(stage2),
       ...(verdict.speaksOfScore
         ? (speaking.contributions ?? []).flatMap(({ reason_code: code }) => (code === undefined ? [] : [code]))
         : []),
@@ -146,12 +119,7 @@ export class DecisionEngine {
       entity_key: trigger.entityKey,
       features: featuresOf(plan, features, definitions.policy_rev),
       graph: graphOf(graph),
-      model: {
-        ...scoredOf(model),
-        ...(stage2 === null || this.#stage2 === null
-          ? {}
-          : { stage2: inOrder({ ...this.#stage2.ref, ...scoredOf(stage2) }) }),
-      },
+      model: this.#models.recorded(model, stage2),
       outcome: verdict.outcome,
       policy_rev: policy.policy_rev,
       posture: postureOf(plan),
@@ -163,14 +131,7 @@ export class DecisionEngine {
         shadow_hits: found.shadowHits.slice(0, 64).map(hitOf),
       },
       scope: policy.body.scope,
-      shadow_bundles: this.#shadow.map((candidate) => {
-        const { score, skipped } = this.#modelOf(candidate, 'allow_model_primary', facts, plan, features);
-        return {
-          ...candidate.ref,
-          ...(score === null ? {} : { score_e6: score.scoreE6 }),
-          ...(skipped === null ? {} : { skipped }),
-        };
-      }),
+      shadow_bundles: this.#models.shadows(asked),
       source_event: {
         eb_ref: trigger.ebRef,
         event_id: trigger.eventId,
@@ -188,7 +149,7 @@ export class DecisionEngine {
   }
 
   /** Why something that the decision needs cannot be leant on; empty when all is there. */
-  #missing(plan: DecisionPlan, features: FeaturesUse, graph: GraphUse): readonly string[] {
+  #missing(plan: DecisionPlan, features: FeaturesUse, graph: GraphUse, { skipped }: Opinion): readonly string[] {
     const reasons: string[] = [];
     if (plan.posture.status === 'UNAVAILABLE') reasons.push('DL_UNAVAILABLE_FAIL_CLOSED');
     if (plan.posture.status === 'STALE') reasons.push('POSTURE_STALE');
@@ -205,9 +166,11 @@ export class DecisionEngine {
       reasons.push('REQUIRED_FEATURES_MISSING');
     if (graph.status === 'FORBIDDEN_BY_MASK') reasons.push('CAPABILITY_BLOCK:allow_ieg');
     else if (graph.status !== 'USED' && graph.status !== 'NOT_REQUESTED_BY_PLAN') reasons.push(`GRAPH_${graph.status}`);
-    if (this.#active !== null && !plan.mask.allow_model_primary) reasons.push('CAPABILITY_BLOCK:allow_model_primary');
-    const incompatible = this.#active?.incompatible ?? null;
+    if (this.#models.active !== null && !plan.mask.allow_model_primary)
+      reasons.push('CAPABILITY_BLOCK:allow_model_primary');
+    const incompatible = this.#models.active?.incompatible ?? null;
     if (incompatible !== null) reasons.push(incompatible);
+    if (skipped === 'MODEL_FAILED') reasons.push(skipped);
     if (!plan.mask.allow_fallback_heuristics) reasons.push('CAPABILITY_BLOCK:allow_fallback_heuristics');
     return reasons;
   }
@@ -279,46 +242,9 @@ export class DecisionEngine {
   }
 
   #bundleOf(): Decision['bundle'] {
-    if (this.#active === null) return { reason: 'NO_ACTIVE', status: 'ABSENT' };
-    const { bundle_id, bundle_version, digest } = this.#active.ref;
+    if (this.#models.active === null) return { reason: 'NO_ACTIVE', status: 'ABSENT' };
+    const { bundle_id, bundle_version, digest } = this.#models.active.ref;
     return { bundle_id, bundle_version, digest, policy_rev: this.artifacts.bundles.policy_rev, status: 'ACTIVE' };
-  }
-
-  #primaryOf(facts: Facts, plan: DecisionPlan, features: FeaturesUse): Opinion {
-    if (this.#active === null) return skip('NO_ACTIVE');
-    return this.#modelOf(this.#active, 'allow_model_primary', facts, plan, features);
-  }
-
-  /** Where the first stage is undecided. Forbidden or unusable it leaves the word to the first one, and the decision says so. */
-  #stage2Of(primary: Opinion, facts: Facts, plan: DecisionPlan, features: FeaturesUse): Opinion | null {
-    const stage2 = this.#stage2;
-    if (stage2 === null) return null;
-    if (primary.score === null) return skip('NO_PRIMARY_SCORE');
-    const { scoreE6 } = primary.score;
-    if (scoreE6 < stage2.from || scoreE6 > stage2.to) return skip('OUTSIDE_BAND');
-    return this.#modelOf(stage2, 'allow_model_stage2', facts, plan, features);
-  }
-
-  #modelOf(
-    candidate: Candidate,
-    allowed: 'allow_model_primary' | 'allow_model_stage2',
-    facts: Facts,
-    plan: DecisionPlan,
-    features: FeaturesUse,
-  ): Opinion {
-    if (!plan.mask[allowed]) return skip(`CAPABILITY_BLOCK:${allowed}`);
-    if (candidate.incompatible !== null) return skip(candidate.incompatible);
-    const groups = candidate.bundle.compatibility.feature_groups;
-    if (groups.some(({ name }) => plan.forbiddenGroups.includes(name)))
-      return skip('CAPABILITY_BLOCK:allowed_feature_groups');
-    if (groups.length > 0 && (features.status !== 'USED' || groups.some(({ name }) => !isServed(features, name))))
-      return skip('REQUIRED_FEATURES_MISSING');
-    const values = candidate.bundle.model.inputs.map(({ source, name }) => {
-      const value = (facts[source] as Readonly<Record<string, unknown>>)[name];
-      return typeof value === 'bigint' ? Number(value) : null;
-    });
-    const score = scoreOf(candidate.bundle, values);
-    return { score, skipped: null, contributions: contributionsOf(candidate.bundle, values, score) };
   }
 
   /** Only what somebody reads, as expressions take it: whole numbers as 64-bit integers, what is missing left out. */
@@ -352,18 +278,6 @@ export class DecisionEngine {
   }
 }
 
-function skip(skipped: string): Opinion {
-  return { score: null, skipped, contributions: null };
-}
-
-function scoredOf({ score, skipped, contributions }: Opinion) {
-  return {
-    ...(contributions === null ? {} : { contributions }),
-    ...(score === null ? {} : { score_e6: score.scoreE6 }),
-    ...(skipped === null ? {} : { skipped }),
-  };
-}
-
 function highest(outcomes: readonly Outcome[]): Outcome {
   return outcomes.reduce((a, b) => (OUTCOMES.indexOf(b) > OUTCOMES.indexOf(a) ? b : a));
 }
@@ -374,10 +288,4 @@ const PRINTABLE = /^[!-~]([ -~]*[!-~])?$/;
 function targetOf({ payload, eventId }: DecisionTrigger): string {
   const { transaction_id: id } = payload;
   return typeof id === 'string' && id.length <= 128 && PRINTABLE.test(id) ? id : eventId;
-}
-
-function isServed(features: Extract<FeaturesUse, { status: 'USED' }>, name: string): boolean {
-  const group = features.snapshot.groups.find((each) => each.name === name);
-  // A key that the event does not have is an answer; what came too late to be counted is none.
-  return group !== undefined && group.status !== 'TOO_LATE';
 }

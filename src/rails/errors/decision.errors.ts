@@ -31,4 +31,18 @@ export const DECISION_ERRORS = defineErrors({
     title: 'Events of this type are admitted and not decided.',
     remedy: 'Send a type that the policy df.decision lists.',
   },
+  DF_MODEL_RUNTIME_MISSING: {
+    status: 422,
+    retryable: false,
+    title: 'An ONNX model is to score, and there is nothing here that runs it.',
+    remedy:
+      'Install the optional package where the program is: npm install --no-save onnxruntime-node --onnxruntime-node-install=skip. Or take the bundle out of df.bundles.',
+  },
+  DF_MODEL_REFUSED: {
+    status: 422,
+    retryable: false,
+    title: 'The ONNX model of a bundle cannot be used.',
+    remedy:
+      'The detail says why. It has one input tensor of the shape [rows, inputs] in single precision and an output with a probability; see docs/models.md.',
+  },
 });

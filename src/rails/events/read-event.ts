@@ -22,6 +22,9 @@ export type ReadEvent =
   | { readonly ok: false; readonly reason: UnreadableReason; readonly says: string };
 
 const READ = Symbol('what was read of these bytes');
+interface Noted {
+  [READ]?: ReadEvent;
+}
 
 /**
  * Never throws: a poison record stops nobody. What it says names the place, never the value.
@@ -29,8 +32,13 @@ const READ = Symbol('what was read of these bytes');
  * The units of a process share the records that it has at hand, and so what was read of each, which is kept with the bytes: a record is parsed once,
  * whoever wants it. The bytes of a record never change, and nobody changes what was read of them.
  */
-export function readEvent(value: Uint8Array & { [READ]?: ReadEvent }): ReadEvent {
-  return (value[READ] ??= readAnew(value));
+export function readEvent(value: Uint8Array): ReadEvent {
+  const noted: Noted = value as object;
+  const before: ReadEvent | undefined = noted[READ];
+  if (before !== undefined) return before;
+  const read = readAnew(value);
+  noted[READ] = read;
+  return read;
 }
 
 function readAnew(value: Uint8Array): ReadEvent {

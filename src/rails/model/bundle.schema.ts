@@ -1,13 +1,16 @@
 import { Type } from '@sinclair/typebox';
 import { digestCanonical } from '../canonical-json.js';
-import { type Digest, DigestSchema } from '../digest.js';
+import { type Digest, digestBytes, DigestSchema } from '../digest.js';
 import { ReasonCodeSchema } from '../events/decision.schema.js';
 import { closed, type Sealed } from '../schema.js';
 
 /** What a model reads: a feature, a value of the graph, or a number of the event itself. */
-const input = {
+const source = {
   source: Type.Union([Type.Literal('features'), Type.Literal('graph'), Type.Literal('event')]),
   name: Type.String({ pattern: '^[a-z][a-z0-9_]{0,79}$' }),
+};
+const input = {
+  ...source,
   /** Said of a decision in which this input raised the score most. */
   reason_code: Type.Optional(ReasonCodeSchema),
 };
@@ -61,6 +64,28 @@ export const TreeModelSchema = closed({
   ),
 });
 
+const tensorName = Type.String({ minLength: 1, maxLength: 200 });
+
+/**
+ * `probity.onnx.v1`: a model of others' making, as an ONNX file. It takes a row of single precision numbers, one for each input, and says a probability
+ * of fraud. Which input moved it is not known, so none of them gives a reason.
+ */
+export const OnnxModelSchema = closed({
+  format: Type.Literal('probity.onnx.v1'),
+  inputs: Type.Array(closed(source), { minItems: 1, maxItems: 500 }),
+  /** What is fed for a value that is not there. */
+  missing: Type.Union([Type.Literal('NaN'), Type.Number()]),
+  file: closed({
+    base64: Type.String({ minLength: 4, maxLength: 8_000_000, pattern: '^[A-Za-z0-9+/]+={0,2}$' }),
+    sha256: DigestSchema,
+  }),
+  /** A tensor of the shape [rows, inputs]. */
+  input_tensor: tensorName,
+  /** A tensor of the shape [rows] or [rows, columns], with the column that is the probability of fraud; the last one, where it is not said. */
+  output_tensor: tensorName,
+  output_column: Type.Optional(Type.Integer({ minimum: 0, maximum: 999 })),
+});
+
 export const BundleSchema = closed(
   {
     bundle_id: Type.String({ pattern: '^[a-z][a-z0-9._-]{0,99}$' }),
@@ -81,13 +106,18 @@ export const BundleSchema = closed(
       recipe: Type.String({ minLength: 1, maxLength: 200 }),
       dataset_digest: DigestSchema,
     }),
-    model: Type.Union([LinearModelSchema, TreeModelSchema]),
+    model: Type.Union([LinearModelSchema, TreeModelSchema, OnnxModelSchema]),
   },
   { description: 'A model with what it needs and what it was made of.' },
 );
 export type Bundle = Sealed<typeof BundleSchema>;
 export type LinearModel = Sealed<typeof LinearModelSchema>;
 export type TreeModel = Sealed<typeof TreeModelSchema>;
+export type OnnxModel = Sealed<typeof OnnxModelSchema>;
+
+export function onnxFile({ file }: OnnxModel): Buffer {
+  return Buffer.from(file.base64, 'base64');
+}
 
 export function bundleDigest(bundle: Bundle): Digest {
   return digestCanonical(bundle);
@@ -102,6 +132,8 @@ export function bundleFaults({ model }: Bundle): readonly { readonly pointer: st
       faults.push({ pointer: `/model/inputs/${at}`, sentence: `the input ${source}.${name} stands here twice` });
     names.add(`${source}.${name}`);
   });
+  if (model.format === 'probity.onnx.v1' && digestBytes(onnxFile(model)) !== model.file.sha256)
+    faults.push({ pointer: '/model/file/sha256', sentence: 'the file has another digest' });
   if (model.format !== 'probity.tree.v1') return faults;
   model.trees.forEach((nodes, tree) => {
     nodes.forEach(({ split }, at) => {

@@ -1,10 +1,20 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { digestText } from '../digest.js';
-import { type Bundle, bundleDigest, bundleFaults, BundleSchema } from './bundle.schema.js';
+import { digestBytes, digestText } from '../digest.js';
+import {
+  type Bundle,
+  bundleDigest,
+  bundleFaults,
+  BundleSchema,
+  type LinearModel,
+  type TreeModel,
+} from './bundle.schema.js';
 import { exp, logisticE6 } from './exp.js';
 import { scoreOf } from './score.js';
 import { validatorOf } from '../validator.js';
+
+/** Of the platform's own formats. */
+type Own = Bundle & { readonly model: LinearModel | TreeModel };
 
 const finite = fc.double({ min: -1e6, max: 1e6, noNaN: true });
 
@@ -15,7 +25,7 @@ const about = {
   lineage: { trained_on: 'nothing', recipe: 'by hand', dataset_digest: digestText('nothing') },
 } as const;
 
-const linear = (weights: readonly number[], intercept = 0.5): Bundle => ({
+const linear = (weights: readonly number[], intercept = 0.5): Own => ({
   ...about,
   model: {
     format: 'probity.linear.v1',
@@ -31,14 +41,14 @@ const linear = (weights: readonly number[], intercept = 0.5): Bundle => ({
   },
 });
 
-const capped = (cap: number): Bundle => {
+const capped = (cap: number): Own => {
   const { model, ...rest } = linear([2]);
   if (model.format !== 'probity.linear.v1') throw new Error('not linear');
   return { ...rest, model: { ...model, inputs: model.inputs.map((input) => ({ ...input, cap })) } };
 };
 
 /** Depth two: f0 < 10, then f1 < 5 on the left; missing goes right. */
-const tree: Bundle = {
+const tree: Own = {
   ...about,
   model: {
     format: 'probity.tree.v1',
@@ -152,5 +162,41 @@ describe('a bundle', () => {
     const check = validatorOf(BundleSchema, 'the bundle');
     expect(check.check(tree).ok).toBe(true);
     expect(check.check({ ...tree, model: { format: 'onnx', bytes: '' } }).ok).toBe(false);
+  });
+});
+
+describe('an ONNX file', () => {
+  const file = Buffer.from('the bytes of a model');
+  const of = (base64: string): Bundle => ({
+    ...about,
+    model: {
+      format: 'probity.onnx.v1',
+      inputs: [{ source: 'features', name: 'f0' }],
+      missing: 'NaN',
+      file: { base64, sha256: digestBytes(file) },
+      input_tensor: 'x',
+      output_tensor: 'p',
+    },
+  });
+  const check = validatorOf(BundleSchema, 'the bundle');
+
+  it('is taken under its own digest alone, and belongs to the digest of its bundle', () => {
+    const sound = of(file.toString('base64'));
+    expect(check.check(sound).ok).toBe(true);
+    expect(bundleFaults(sound)).toEqual([]);
+    const spoilt = Buffer.from(file);
+    spoilt[3] = (spoilt[3] ?? 0) ^ 1;
+    const other = of(spoilt.toString('base64'));
+    expect(bundleFaults(other)).toEqual([{ pointer: '/model/file/sha256', sentence: 'the file has another digest' }]);
+    expect(bundleDigest(other)).not.toBe(bundleDigest(sound));
+  });
+
+  it('is base64, and its inputs stand once and give no reasons', () => {
+    expect(check.check(of('not base64!')).ok).toBe(false);
+    const { model, ...rest } = of(file.toString('base64'));
+    const [input] = model.inputs;
+    expect(check.check({ ...rest, model: { ...model, inputs: [{ ...input, reason_code: 'WHY' }] } }).ok).toBe(false);
+    const twice = { ...rest, model: { ...model, inputs: [input, input] } } as Bundle;
+    expect(bundleFaults(twice)).toMatchObject([{ pointer: '/model/inputs/1' }]);
   });
 });

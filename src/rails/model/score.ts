@@ -1,4 +1,4 @@
-import type { Bundle, LinearModel, TreeModel } from './bundle.schema.js';
+import type { LinearModel, TreeModel } from './bundle.schema.js';
 import { logisticE6 } from './exp.js';
 
 type TreeNode = TreeModel['trees'][number][number];
@@ -16,7 +16,7 @@ export interface Score {
 }
 
 /** One event. Sums run in the order of the inputs or trees, so that every machine adds alike. */
-export function scoreOf({ model }: Pick<Bundle, 'model'>, inputs: Inputs): Score {
+export function scoreOf({ model }: { readonly model: LinearModel | TreeModel }, inputs: Inputs): Score {
   return model.format === 'probity.linear.v1' ? linear(model, inputs) : trees(model, inputs);
 }
 

@@ -1,0 +1,167 @@
+import { inOrder } from '../canonical-json.js';
+import type { Digest } from '../digest.js';
+import type { BundleRef, Decision } from '../events/decision.schema.js';
+import type { FeatureDefinitions } from '../features/definition.schema.js';
+import type { Bundle, OnnxModel } from '../model/bundle.schema.js';
+import { type Inputs, scoreOf } from '../model/score.js';
+import { incompatibility } from './artifacts.js';
+import type { Facts } from './expression.js';
+import type { DecisionPlan, FeaturesUse } from './inputs.js';
+import type { Bundles } from './policy.schema.js';
+import { contributionsOf } from './records.js';
+
+/** What a model said, or why it was not asked. */
+export type Opinion =
+  | {
+      readonly scoreE6: number;
+      readonly skipped: null;
+      /** null: the format does not tell. */
+      readonly contributions: ReturnType<typeof contributionsOf> | null;
+    }
+  | { readonly scoreE6: null; readonly skipped: string; readonly contributions: null };
+
+/**
+ * What a model outside of the engine (ONNX) says of a row of inputs. PENDING: it was not asked yet; the decision is then none, and is to be made again
+ * once it was. FAILED: it did not say a probability.
+ */
+export interface ExternalScores {
+  scoreE6(bundle: Digest, inputs: Inputs): number | 'FAILED' | 'PENDING';
+}
+
+/** What a model is asked about. */
+export interface Asked {
+  readonly facts: Facts;
+  readonly plan: DecisionPlan;
+  readonly features: FeaturesUse;
+  readonly external: ExternalScores;
+}
+
+/** A bundle that is scored outside. */
+export interface ExternalBundle {
+  readonly digest: Digest;
+  readonly model: OnnxModel;
+}
+
+interface Candidate {
+  readonly bundle: Bundle;
+  readonly ref: BundleRef;
+  readonly incompatible: string | null;
+}
+
+/** Of a second stage that was not asked for a reason that somebody should hear of; that it was not needed is none. */
+const SAID_OF_STAGE2 = /^(CAPABILITY_BLOCK|INCOMPATIBLE|REQUIRED|MODEL)/;
+
+/** The bundles of a policy, each asked within the mask and only where it can be used. */
+export class Models {
+  readonly active: Candidate | null;
+  readonly #stage2: Candidate | null;
+  readonly #shadow: readonly Candidate[];
+  readonly #band: readonly [number, number];
+
+  constructor({ active, stage2, shadow }: Bundles, definitions: FeatureDefinitions) {
+    const candidate = ({ bundle, digest }: { bundle: Bundle; digest: Digest }): Candidate => ({
+      bundle,
+      ref: { bundle_id: bundle.bundle_id, bundle_version: bundle.bundle_version, digest },
+      incompatible: incompatibility(bundle, definitions),
+    });
+    this.active = active === undefined ? null : candidate(active);
+    this.#stage2 = stage2 === undefined ? null : candidate(stage2);
+    this.#shadow = shadow.map(candidate);
+    this.#band = [stage2?.from_score_e6 ?? 0, stage2?.to_score_e6 ?? 0];
+  }
+
+  /** What all of them read. */
+  get inputs(): readonly { readonly source: string; readonly name: string }[] {
+    return this.#all.flatMap(({ bundle }) => bundle.model.inputs as readonly { source: string; name: string }[]);
+  }
+
+  /** Those that are scored outside and can be used. */
+  get external(): readonly ExternalBundle[] {
+    return this.#all.flatMap(({ bundle: { model }, ref, incompatible }) =>
+      model.format === 'probity.onnx.v1' && incompatible === null ? [{ digest: ref.digest, model }] : [],
+    );
+  }
+
+  primary(asked: Asked): Opinion {
+    if (this.active === null) return skip('NO_ACTIVE');
+    return opinionOf(this.active, 'allow_model_primary', asked);
+  }
+
+  /** Where the first stage is undecided. Forbidden or unusable it leaves the word to the first one, and the decision says so. */
+  second({ scoreE6 }: Opinion, asked: Asked): Opinion | null {
+    if (this.#stage2 === null) return null;
+    if (scoreE6 === null) return skip('NO_PRIMARY_SCORE');
+    const [from, to] = this.#band;
+    if (scoreE6 < from || scoreE6 > to) return skip('OUTSIDE_BAND');
+    return opinionOf(this.#stage2, 'allow_model_stage2', asked);
+  }
+
+  /** How both stand in a decision, in canonical order. */
+  recorded(primary: Opinion, second: Opinion | null): Decision['model'] {
+    if (second === null || this.#stage2 === null) return scoredOf(primary);
+    return { ...scoredOf(primary), stage2: inOrder({ ...this.#stage2.ref, ...scoredOf(second) }) };
+  }
+
+  shadows(asked: Asked): Decision['shadow_bundles'] {
+    return this.#shadow.map((candidate) => {
+      const { scoreE6, skipped } = opinionOf(candidate, 'allow_model_primary', asked);
+      return {
+        ...candidate.ref,
+        ...(scoreE6 === null ? {} : { score_e6: scoreE6 }),
+        ...(skipped === null ? {} : { skipped }),
+      };
+    });
+  }
+
+  get #all(): readonly Candidate[] {
+    return [this.active, this.#stage2, ...this.#shadow].filter((one) => one !== null);
+  }
+}
+
+/** Why a second opinion is missing that was wanted; empty where it was not wanted, or is there. */
+export function missingSecond(second: Opinion | null): readonly string[] {
+  return second !== null && second.skipped !== null && SAID_OF_STAGE2.test(second.skipped) ? [second.skipped] : [];
+}
+
+/** Whether a group was served. A key that the event does not have is an answer; what came too late to be counted is none. */
+export function isServed(features: Extract<FeaturesUse, { status: 'USED' }>, name: string): boolean {
+  const group = features.snapshot.groups.find((each) => each.name === name);
+  return group !== undefined && group.status !== 'TOO_LATE';
+}
+
+function opinionOf(
+  { bundle, ref, incompatible }: Candidate,
+  allowed: 'allow_model_primary' | 'allow_model_stage2',
+  { facts, plan, features, external }: Asked,
+): Opinion {
+  if (!plan.mask[allowed]) return skip(`CAPABILITY_BLOCK:${allowed}`);
+  if (incompatible !== null) return skip(incompatible);
+  const groups = bundle.compatibility.feature_groups;
+  if (groups.some(({ name }) => plan.forbiddenGroups.includes(name)))
+    return skip('CAPABILITY_BLOCK:allowed_feature_groups');
+  if (groups.length > 0 && (features.status !== 'USED' || groups.some(({ name }) => !isServed(features, name))))
+    return skip('REQUIRED_FEATURES_MISSING');
+  const values = bundle.model.inputs.map(({ source, name }) => {
+    const value = (facts[source] as Readonly<Record<string, unknown>>)[name];
+    return typeof value === 'bigint' ? Number(value) : null;
+  });
+  if (bundle.model.format === 'probity.onnx.v1') {
+    const scoreE6 = external.scoreE6(ref.digest, values);
+    if (scoreE6 === 'FAILED' || scoreE6 === 'PENDING') return skip(`MODEL_${scoreE6}`);
+    return { scoreE6, skipped: null, contributions: null };
+  }
+  const score = scoreOf({ model: bundle.model }, values);
+  return { scoreE6: score.scoreE6, skipped: null, contributions: contributionsOf(bundle, values, score) };
+}
+
+function skip(skipped: string): Opinion {
+  return { scoreE6: null, skipped, contributions: null };
+}
+
+function scoredOf({ scoreE6, skipped, contributions }: Opinion) {
+  return {
+    ...(contributions === null ? {} : { contributions }),
+    ...(scoreE6 === null ? {} : { score_e6: scoreE6 }),
+    ...(skipped === null ? {} : { skipped }),
+  };
+}

@@ -9,6 +9,8 @@ import {
   fromEverywhere,
   keyOf,
   markOf,
+  pause,
+  pollCount,
   readAll,
   readPartition,
   record,
@@ -40,6 +42,32 @@ export function logCases(harness: () => BusHarness): void {
   afterAll(async () => {
     await other.close();
   }, CASE_LIMIT_MS);
+
+  it(
+    'is read to its end, whoever appended what, by a reader that comes when all of it stands',
+    async () => {
+      const topic = names.topic();
+      await bus.ensureTopics([spec(topic)]);
+      const expected: string[] = [];
+      for (const [index, by] of [other, bus, other, bus, bus, other].entries()) {
+        const items = records(`part${index}`, 2 + index);
+        await append(by, topic, items);
+        expected.push(...texts(items));
+        // Somebody of each process has read all that stands by now; what was announced has been heard.
+        for (const view of [bus, other]) expect(texts(await readPartition(view, topic))).toEqual(expected);
+      }
+      await pause(600);
+      for (const view of [bus, other]) {
+        for (const from of [0, 3, expected.length - 1]) {
+          const reader = await view.openReader([at(topic, 0, from)]);
+          const found = await within('the end of the log', pollCount(reader, expected.length - from), 5_000);
+          expect(texts(found)).toEqual(expected.slice(from));
+          await reader.close();
+        }
+      }
+    },
+    CASE_LIMIT_MS,
+  );
 
   describe('topics', () => {
     it(

@@ -13,6 +13,7 @@ import {
 import { backoffMs, beginPartitions, PartitionWorker, positionFault, type WorkerContext } from '../partition-worker.js';
 import { Bell } from './bell.js';
 import { repeatableFault } from './faults.js';
+import { Growth } from './growth.js';
 import { type LogReader } from './log.js';
 import { Membership } from './membership.js';
 import { type PlaceId, type Signals } from './signals.js';
@@ -45,8 +46,7 @@ interface Held {
   assigned: Promise<boolean>;
   /** Set once it is on its way back. */
   leaving: boolean;
-  /** There may be records past the position. */
-  dirty: boolean;
+  readonly growth: Growth;
   readonly silence: () => void;
 }
 
@@ -247,10 +247,17 @@ export class EmbeddedConsumer implements BusConsumer {
       const worker = new PartitionWorker(this.#placeOf(place), this.#worker);
       const silence = this.#context.signals.onAppend([place], (_, records) => {
         if (wakesOn !== undefined && records?.some((record) => wakesOn(record, worker.topic)) === false) return;
-        held.dirty = true;
+        held.growth.rung(records);
         this.#pump.ring();
       });
-      const held: Held = { place, worker, assigned: Promise.resolve(false), leaving: false, dirty: true, silence };
+      const held: Held = {
+        place,
+        worker,
+        assigned: Promise.resolve(false),
+        leaving: false,
+        growth: new Growth(),
+        silence,
+      };
       this.#held.set(idOf(place), held);
       return held;
     });
@@ -315,7 +322,7 @@ export class EmbeddedConsumer implements BusConsumer {
 
   async #pumpAll(): Promise<void> {
     for (let failures = 0; !this.#over;) {
-      const due = [...this.#held.values()].filter(({ dirty, worker }) => dirty && worker.ready);
+      const due = [...this.#held.values()].filter(({ growth, worker }) => growth.due && worker.ready);
       if (due.length === 0) {
         await this.#pump.wait(IDLE_MS);
         continue;
@@ -325,7 +332,6 @@ export class EmbeddedConsumer implements BusConsumer {
         failures = 0;
       } catch (fault) {
         failures += 1;
-        for (const held of due) held.dirty = true;
         this.#worker.onFailure('bus_fetch_failed', [], fault);
         await this.#pump.wait(backoffMs(failures));
       }
@@ -338,19 +344,22 @@ export class EmbeddedConsumer implements BusConsumer {
       const { topic, partition, nextOffset } = worker;
       return { topic, partition, offset: asOffset(nextOffset ?? 0) };
     });
-    // Before the fetch: an append that comes during it must ring again.
-    for (const held of due) held.dirty = false;
+    const looks = due.map(({ growth }) => growth.look());
     const limits = { partitionRecordsMax: batchRecordsMax, recordsMax: batchRecordsMax * due.length };
-    const fetched = await this.#context.log.fetch(positions, limits);
+    const fetched = await this.#context.log.fetch(positions, limits).catch((fault: unknown) => {
+      for (const look of looks) look.failed();
+      throw fault;
+    });
     due.forEach((held, index) => {
-      const found = fetched[index];
+      const [found, look] = [fetched[index], looks[index]];
       if (found === undefined || !held.worker.ready) return;
       const fault = positionFault(found, found.offset, found.marks);
       if (fault !== undefined) held.worker.halt(fault);
-      else if (found.batch !== undefined) {
+      else if (found.batch === undefined) look?.found(found, found.offset);
+      else {
         void held.worker.deliver(found.batch).then(() => {
           // More behind the batch, or the batch itself again after a failure.
-          if (held.worker.nextOffset !== found.marks.highWater) held.dirty = true;
+          look?.found(found, held.worker.nextOffset ?? found.offset);
           this.#pump.ring();
         });
       }

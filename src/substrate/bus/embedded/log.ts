@@ -16,6 +16,8 @@ import { type TopicCatalog } from './topics.js';
 export interface Fetched extends Position {
   readonly marks: Pick<PartitionMarks, 'lowWater' | 'highWater'>;
   readonly batch: RecordBatch | undefined;
+  /** From the tail that the process keeps: the log may go on behind its high-water mark. */
+  readonly atHand: boolean;
 }
 
 export interface FetchLimits {
@@ -140,7 +142,7 @@ export class LogReader {
       if (batch === undefined) return undefined;
       left -= batch.records.length;
       // Of the marks it is known that the position lies between them.
-      return { ...position, marks: { lowWater: position.offset, highWater: batch.highWater }, batch };
+      return { ...position, marks: { lowWater: position.offset, highWater: batch.highWater }, batch, atHand: true };
     });
     const open = positions.filter((_, at) => found[at] === undefined);
     if (open.length === 0) return found as readonly Fetched[];
@@ -245,7 +247,7 @@ function gather(positions: readonly Position[], rows: readonly FetchedRow[]): re
       throw new ProbityError('BUS_TOPIC_UNKNOWN', `the bus has no ${position.topic}/${position.partition}`);
     assertRising(position, found);
     const last = found.at(-1);
-    if (last === undefined) return { ...position, marks: mark, batch: undefined };
+    if (last === undefined) return { ...position, marks: mark, batch: undefined, atHand: false };
     const { topic, partition } = position;
     const batch = {
       topic,
@@ -254,7 +256,7 @@ function gather(positions: readonly Position[], rows: readonly FetchedRow[]): re
       nextOffset: asOffset(last.offset + 1),
       highWater: mark.highWater,
     };
-    return { ...position, marks: mark, batch };
+    return { ...position, marks: mark, batch, atHand: false };
   });
 }
 

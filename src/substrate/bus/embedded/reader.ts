@@ -3,6 +3,7 @@ import { type Clock } from '../../clock/clock.port.js';
 import { type BusReader, type Position, type RecordBatch } from '../bus.port.js';
 import { positionFault } from '../partition-worker.js';
 import { Bell } from './bell.js';
+import { Growth } from './growth.js';
 import { type LogReader } from './log.js';
 import { type Signals } from './signals.js';
 import { type TopicCatalog } from './topics.js';
@@ -31,11 +32,12 @@ export class EmbeddedReader implements BusReader {
       position,
       topicId: topicIds[index] ?? -1,
       partition: position.partition,
-      dirty: true,
+      growth: new Growth(),
     }));
     const places = this.#places;
-    this.#silence = context.signals.onAppend(places, ({ topicId, partition }) => {
-      for (const place of places) if (place.topicId === topicId && place.partition === partition) place.dirty = true;
+    this.#silence = context.signals.onAppend(places, ({ topicId, partition }, records) => {
+      for (const place of places)
+        if (place.topicId === topicId && place.partition === partition) place.growth.rung(records);
       this.#bell.ring();
     });
   }
@@ -80,10 +82,9 @@ export class EmbeddedReader implements BusReader {
   }
 
   async #fetch(recordsMax: number): Promise<readonly RecordBatch[]> {
-    const due = this.#places.filter(({ dirty }) => dirty);
+    const due = this.#places.filter(({ growth }) => growth.due);
     if (due.length === 0) return [];
-    // Before the fetch: an append that comes during it must make it look again.
-    for (const place of due) place.dirty = false;
+    const looks = due.map(({ growth }) => growth.look());
     const positions = due.map(({ position }) => position);
     const served = new Set<Place>();
     const batches: RecordBatch[] = [];
@@ -96,16 +97,16 @@ export class EmbeddedReader implements BusReader {
       due.forEach((place, index) => {
         const found = fetched[index];
         if (found === undefined) return;
-        const { batch, marks } = found;
+        const { batch } = found;
         if (batch !== undefined) {
           served.add(place);
           batches.push(batch);
           place.position = { ...place.position, offset: batch.nextOffset };
         }
-        if (place.position.offset < marks.highWater) place.dirty = true;
+        looks[index]?.found(found, place.position.offset);
       });
     } catch (fault) {
-      for (const place of due) place.dirty = true;
+      for (const look of looks) look.failed();
       throw fault;
     }
     // Whoever was served goes to the end of the line, so that one full partition cannot starve the others.
@@ -119,6 +120,5 @@ interface Place {
   position: Position;
   readonly topicId: number;
   readonly partition: number;
-  /** There may be records past the position. */
-  dirty: boolean;
+  readonly growth: Growth;
 }

@@ -36,8 +36,10 @@ export class Growth {
     this.#elsewhere = false;
     return {
       found: ({ atHand, marks }, position) => {
-        if (atHand && elsewhere) this.rung(undefined);
-        else if (position !== marks.highWater) this.#grown = true;
+        const isEnd = position === marks.highWater;
+        // Only the database says that this is all; what it knew of and did not give yet is news from elsewhere still.
+        if (atHand ? elsewhere : !isEnd) this.rung(undefined);
+        else if (!isEnd) this.#grown = true;
       },
       failed: () => {
         this.#grown = true;

@@ -203,6 +203,25 @@ describe('bundles that are scored outside of the engine', () => {
     expect(decision?.model).toEqual({ skipped: 'MODEL_FAILED' });
   });
 
+  it('stay open while they are in force, however many others are asked meanwhile; what failed to open is tried again', async () => {
+    const others = Array.from({ length: 20 }, (_, n) => `other-${n}`);
+    const says: Record<string, () => number> = { first: () => 1 };
+    for (const name of others) says[name] = () => 2;
+    const { engine, runtime, models } = scene({ active: named(onnx('first')), shadow: [] }, says);
+    const ready = async (name: string): Promise<void> => {
+      const { bundle, digest } = named(onnx(name));
+      await models.ready({ external: [{ digest, model: bundle.model as OnnxModel }] });
+    };
+    await models.onModuleInit();
+    for (const name of others) await ready(name);
+    await models.decide(engine, planOf(engine), [questionOf(1)]);
+    expect(runtime.opened.filter((name) => name === 'first')).toHaveLength(1);
+    await ready('other-0');
+    expect(runtime.opened.filter((name) => name === 'other-0')).toHaveLength(2);
+    for (let time = 0; time < 2; time += 1) await expect(ready('unknown')).rejects.toThrow('no unknown');
+    expect(runtime.opened.filter((name) => name === 'unknown')).toHaveLength(2);
+  });
+
   it('cost a batch without them nothing: nobody is asked, and the engine passes once', async () => {
     const { engine, runtime, models } = scene({ shadow: [] }, {});
     await models.onModuleInit();

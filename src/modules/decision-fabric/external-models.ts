@@ -88,7 +88,11 @@ export class ExternalModels implements OnModuleInit {
     if (before !== undefined) return before;
     const opened = this.runtime.open(model);
     this.#sessions.set(digest, opened);
-    const [oldest] = this.#sessions.keys();
+    // What could not be opened may be opened another time.
+    opened.catch(() => this.#sessions.get(digest) === opened && this.#sessions.delete(digest));
+    // What is in force stays open: counterfactuals never cost a payment its model.
+    const kept = new Set([digest, ...this.engine.now().external.map((bundle) => bundle.digest)]);
+    const oldest = [...this.#sessions.keys()].find((known) => !kept.has(known));
     if (this.#sessions.size > SESSIONS_MAX && oldest !== undefined) this.#sessions.delete(oldest);
     return opened;
   }

@@ -17,19 +17,20 @@ export abstract class ModelRuntime {
 }
 
 /** What is used of the package `onnxruntime-node`, which need not be installed. */
-interface OnnxRuntimePackage {
+export interface OnnxRuntimePackage {
   readonly InferenceSession: {
     create(file: Uint8Array, options: Readonly<Record<string, unknown>>): Promise<OnnxInferenceSession>;
   };
   readonly Tensor: new (type: 'float32', data: Float32Array, dims: readonly number[]) => OnnxTensor;
 }
 
-interface OnnxTensor {
+export interface OnnxTensor {
   readonly type: string;
+  readonly dims: readonly number[];
   readonly data: ArrayLike<number | bigint>;
 }
 
-interface OnnxInferenceSession {
+export interface OnnxInferenceSession {
   readonly inputNames: readonly string[];
   readonly outputNames: readonly string[];
   run(
@@ -48,6 +49,15 @@ const OPTIONS = {
   logSeverityLevel: 3,
 };
 
+const PROBES = [
+  ['zeros', 0],
+  ['ones', 1],
+  ['values that are missing', null],
+] as const;
+const PROBED_TIMES = 8;
+/** Half precision comes as its bits, which are no numbers to compare. */
+const SPOKEN: ReadonlySet<string> = new Set(['float32', 'float64']);
+
 /**
  * ONNX Runtime, where its package is installed.
  *
@@ -59,7 +69,8 @@ export class OnnxRuntime extends ModelRuntime {
   #package: OnnxRuntimePackage | undefined;
 
   async open(model: OnnxModel): Promise<ModelSession> {
-    const onnx = this.#load();
+    const onnx = this.#package ?? this.load();
+    this.#package = onnx;
     let session: OnnxInferenceSession;
     try {
       session = await onnx.InferenceSession.create(onnxFile(model), OPTIONS);
@@ -78,10 +89,9 @@ export class OnnxRuntime extends ModelRuntime {
     return opened;
   }
 
-  #load(): OnnxRuntimePackage {
+  protected load(): OnnxRuntimePackage {
     try {
-      this.#package ??= createRequire(import.meta.url)(PACKAGE) as OnnxRuntimePackage;
-      return this.#package;
+      return createRequire(import.meta.url)(PACKAGE) as OnnxRuntimePackage;
     } catch (cause) {
       throw new ProbityError('DF_MODEL_RUNTIME_MISSING', `the package ${PACKAGE} cannot be loaded`, { cause });
     }
@@ -103,14 +113,23 @@ class OnnxSession implements ModelSession {
     }
   }
 
-  /** Why it cannot be used; null when a row of zeros has a score. */
+  /**
+   * Why it cannot be used; null when a row of zeros, of ones and of nothing at all each have one score. A model that draws random numbers would be
+   * made again with another score, so it is asked several times; that finds one which draws for these rows, and no other.
+   */
   async probe(): Promise<string | null> {
-    try {
-      const score = await this.#run(this.model.inputs.map(() => 0));
-      return score === 'FAILED' ? 'a row of zeros has no probability in its answer' : null;
-    } catch (error) {
-      return `a row of ${this.model.inputs.length} numbers cannot be scored: ${error instanceof Error ? error.message.slice(0, 300) : 'no reason given'}`;
+    for (const [what, value] of PROBES) {
+      const scores = new Set<number | 'FAILED'>();
+      try {
+        for (let time = 0; time < PROBED_TIMES; time += 1)
+          scores.add(await this.#run(this.model.inputs.map(() => value)));
+      } catch (error) {
+        return `a row of ${this.model.inputs.length} numbers cannot be scored: ${error instanceof Error ? error.message.slice(0, 300) : 'no reason given'}`;
+      }
+      if (scores.has('FAILED')) return `a row of ${what} has no probability in its answer`;
+      if (scores.size > 1) return `a row of ${what} has another score each time that it is asked for`;
     }
+    return null;
   }
 
   async #run(inputs: Inputs): Promise<number | 'FAILED'> {
@@ -119,11 +138,16 @@ class OnnxSession implements ModelSession {
     const row = Float32Array.from(inputs, (value) => value ?? empty);
     const feeds = { [input_tensor]: new this.onnx.Tensor('float32', row, [1, row.length]) };
     const { [output_tensor]: answer } = await this.session.run(feeds, [output_tensor]);
-    if (answer === undefined || !answer.type.startsWith('float')) return 'FAILED';
+    if (answer === undefined || !SPOKEN.has(answer.type) || !isOneRow(answer.dims)) return 'FAILED';
     const probability = answer.data[output_column ?? answer.data.length - 1];
     if (typeof probability !== 'number' || !(probability >= 0 && probability <= 1)) return 'FAILED';
     return Math.round(probability * 1e6);
   }
+}
+
+/** [rows] or [rows, columns], with one row. */
+function isOneRow(dims: readonly number[]): boolean {
+  return dims[0] === 1 && dims.length <= 2;
 }
 
 function refused(why: string): ProbityError {

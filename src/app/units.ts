@@ -14,11 +14,11 @@ import { DegradeLadderModule } from '../modules/degrade-ladder/degrade-ladder.mo
 import { LADDER_POLICY } from '../modules/degrade-ladder/degrade-ladder.policy.js';
 import { DEGRADE_LADDER_CONTRACT, DegradeLadderPort } from '../modules/degrade-ladder/degrade-ladder.port.js';
 import { DegradeLadderService } from '../modules/degrade-ladder/degrade-ladder.service.js';
-import { GraphPositions } from '../modules/entity-graph/entity-graph.consumer.js';
+import { GraphEngine } from '../modules/entity-graph/entity-graph.engine.js';
 import { EntityGraphModule } from '../modules/entity-graph/entity-graph.module.js';
 import { ENTITY_GRAPH_CONTRACT, EntityGraphPort, GRAPH_POLICY } from '../modules/entity-graph/entity-graph.port.js';
 import { EntityGraphService } from '../modules/entity-graph/entity-graph.service.js';
-import { FeaturePositions } from '../modules/feature-plane/feature-plane.consumer.js';
+import { FeatureEngine } from '../modules/feature-plane/feature-plane.engine.js';
 import { FeaturePlaneModule } from '../modules/feature-plane/feature-plane.module.js';
 import {
   FEATURE_PLANE_CONTRACT,
@@ -156,7 +156,7 @@ export const UNITS: UnitTable = defineUnits(
       consumes: {
         group: 'ofp',
         topics: ['fp.bus.traffic.v1', 'fp.bus.control.v1'],
-        positions: FeaturePositions,
+        positions: FeatureEngine,
         startWhenUnknown: 'low-water',
         batchRecordsMax: 1_000,
       },
@@ -176,7 +176,7 @@ export const UNITS: UnitTable = defineUnits(
       consumes: {
         group: 'ieg',
         topics: ['fp.bus.traffic.v1', 'fp.bus.control.v1'],
-        positions: GraphPositions,
+        positions: GraphEngine,
         startWhenUnknown: 'low-water',
         batchRecordsMax: 1_000,
       },

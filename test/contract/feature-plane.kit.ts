@@ -154,7 +154,7 @@ export async function drain(
     const at = choose(open.length);
     const log = open[at];
     if (log === undefined) throw new Error('no such log');
-    const from = plane.engine.positions([log])[0]?.offset ?? 0;
+    const from = plane.engine.nextOf(log) ?? 0;
     const batch = batchOf(log, from, batchRecords);
     if (batch.records.length === 0) open.splice(at, 1);
     else await plane.engine.take(batch);

@@ -96,7 +96,7 @@ export function interleavingsSuite(ofp: () => Database, df: () => Database): voi
       const around = { gate, ladder: new FakeLadder(clock), features: new AtOnce(plane), store, clock };
       const fabric = fabricLife(around, engine);
       const next = new Map<Log, number>(logs.map((log) => [log, 0]));
-      const applied = (log: Log): number => plane.engine.positions([log])[0]?.offset ?? 0;
+      const applied = (log: Log): number => plane.engine.nextOf(log) ?? 0;
       const end = (log: Log): number => (log.records.at(-1)?.offset ?? -1) + 1;
       for (;;) {
         const steps = logs.flatMap((log) => {

@@ -2,7 +2,8 @@ import { Injectable } from '@nestjs/common';
 import { isProbityError } from '../../rails/errors/probity-error.js';
 import { isOtherType } from '../../rails/events/read-event.js';
 import type { UtcMicros } from '../../rails/time.js';
-import type { Offset, OutgoingRecord, Position, PositionStore, TopicPartition } from '../../substrate/bus/bus.port.js';
+import type { OutgoingRecord, Position, PositionStore, TopicPartition } from '../../substrate/bus/bus.port.js';
+import { type BatchEnd, movedPart, readPositions } from '../../substrate/bus/position-table.js';
 import { Database } from '../../substrate/database/database.port.js';
 import { oneStatement, type Part } from '../../substrate/database/one-statement.js';
 import { ROW_EFFECTS, type RowEffect } from './actions-layer.policy.js';
@@ -88,19 +89,7 @@ export class ActionsLayerStore implements PositionStore {
   constructor(private readonly database: Database) {}
 
   async positions(partitions: readonly TopicPartition[]): Promise<readonly Position[]> {
-    const { rows } = await this.database.query<{ topic: string; partition: number; next_offset: Offset }>(
-      {
-        text: `select topic, partition, next_offset from positions
-               where (topic, partition) in (select * from unnest($1::text[], $2::integer[]))`,
-        readOnly: true,
-      },
-      [partitions.map(({ topic }) => topic), partitions.map(({ partition }) => partition)],
-    );
-    return rows.map(({ topic, partition, next_offset }) => ({
-      topic: topic as Position['topic'],
-      partition,
-      offset: next_offset,
-    }));
+    return await readPositions(this.database, partitions);
   }
 
   wakesOn({ value }: OutgoingRecord): boolean {
@@ -115,7 +104,7 @@ export class ActionsLayerStore implements PositionStore {
    * @returns how many were new, known before, and in conflict
    */
   async take(
-    at: TopicPartition & { readonly nextOffset: Offset },
+    at: BatchEnd,
     judged: readonly Judged[],
     refused: readonly RefusedIntent[],
     now: UtcMicros,
@@ -127,7 +116,7 @@ export class ActionsLayerStore implements PositionStore {
         ...freshParts(fresh, now),
         ...conflictParts(at, conflicts, now),
         ...refusedParts(at, refused),
-        positionPart(at),
+        movedPart(at),
       ];
       const { statement, values } = oneStatement('al_batch', parts);
       try {
@@ -268,15 +257,6 @@ function sortOut(
     } else if (before !== one.fingerprint) conflicts.push(one);
   }
   return { fresh, conflicts };
-}
-
-function positionPart({ topic, partition, nextOffset }: TopicPartition & { readonly nextOffset: Offset }): Part {
-  return {
-    as: 'moved',
-    text: `insert into positions (topic, partition, next_offset) values ($1, $2, $3)
-           on conflict (topic, partition) do update set next_offset = excluded.next_offset`,
-    values: [topic, partition, nextOffset],
-  };
 }
 
 function freshParts(fresh: readonly Judged[], now: UtcMicros): readonly Part[] {

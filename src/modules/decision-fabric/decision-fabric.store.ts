@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { UtcMicros } from '../../rails/time.js';
 import type { Offset, Position, PositionStore, TopicPartition } from '../../substrate/bus/bus.port.js';
+import { type BatchEnd, movedPart, readPositions } from '../../substrate/bus/position-table.js';
 import { Database } from '../../substrate/database/database.port.js';
 import { oneStatement, type Part } from '../../substrate/database/one-statement.js';
 
@@ -38,7 +39,7 @@ export interface Invalid {
 
 /** What a batch came to, written with the position behind it. */
 export interface BatchResult {
-  readonly at: TopicPartition & { readonly nextOffset: Offset };
+  readonly at: BatchEnd;
   readonly decisions: readonly DecisionRow[];
   readonly incidents: readonly Incident[];
   readonly invalid: readonly Invalid[];
@@ -71,19 +72,7 @@ export class DecisionFabricStore implements PositionStore {
   constructor(private readonly database: Database) {}
 
   async positions(partitions: readonly TopicPartition[]): Promise<readonly Position[]> {
-    const { rows } = await this.database.query<{ topic: string; partition: number; next_offset: Offset }>(
-      {
-        text: `select topic, partition, next_offset from positions
-               where (topic, partition) in (select * from unnest($1::text[], $2::integer[]))`,
-        readOnly: true,
-      },
-      [partitions.map(({ topic }) => topic), partitions.map(({ partition }) => partition)],
-    );
-    return rows.map(({ topic, partition, next_offset }) => ({
-      topic: topic as Position['topic'],
-      partition,
-      offset: next_offset,
-    }));
+    return await readPositions(this.database, partitions);
   }
 
   /** Decisions and the position behind their triggers, in one statement, which is one transaction (law R5). */
@@ -92,7 +81,7 @@ export class DecisionFabricStore implements PositionStore {
       ...(decisions.length > 0 ? [decisionsPart(decisions)] : []),
       ...(incidents.length > 0 ? [incidentsPart(incidents, now)] : []),
       ...(invalid.length > 0 ? [invalidPart(at, invalid)] : []),
-      positionPart(at),
+      movedPart(at),
     ];
     const { statement, values } = oneStatement('df_batch', parts);
     await this.database.query(statement, values);
@@ -171,15 +160,6 @@ export class DecisionFabricStore implements PositionStore {
     );
     return rows;
   }
-}
-
-function positionPart({ topic, partition, nextOffset }: BatchResult['at']): Part {
-  return {
-    as: 'moved',
-    text: `insert into positions (topic, partition, next_offset) values ($1, $2, $3)
-           on conflict (topic, partition) do update set next_offset = excluded.next_offset`,
-    values: [topic, partition, nextOffset],
-  };
 }
 
 function decisionsPart(rows: readonly DecisionRow[]): Part {

@@ -6,7 +6,7 @@ import { asTopicName } from '../../rails/eb-ref.js';
 import { payloadHash } from '../../rails/envelope.js';
 import type { Decision } from '../../rails/events/decision.schema.js';
 import type { Posture } from '../../rails/events/posture.schema.js';
-import { type BusEvent, isOtherType, type ReadEvent, readEvent } from '../../rails/events/read-event.js';
+import { type BusEvent, isOtherType, readEvent } from '../../rails/events/read-event.js';
 import { FeatureState } from '../../rails/features/feature-state.js';
 import { amountsOf, hasItsNumbers } from '../../rails/features/kept.js';
 import { planOf } from '../../rails/features/plan.js';
@@ -77,14 +77,14 @@ interface States {
  */
 export class Reexecution {
   readonly #taps: LogTap[] = [];
-  /** A payment is read by three: for the trigger, the features and the graph. */
-  readonly #read = new WeakMap<BusRecord, ReadEvent>();
   readonly #postures = new Map<string, string>();
 
   constructor(private readonly options: ReexecutionOptions) {}
 
+  /** @throws DF_MODEL_RUNTIME_MISSING, DF_MODEL_REFUSED */
   async *run(): AsyncGenerator<Reexecuted, void> {
-    const { bus, runId, only } = this.options;
+    const { bus, runId, only, engine, models } = this.options;
+    await models.ready(engine);
     const mark = Buffer.from(`"run_id":"${runId}"`);
     const ofRun = ({ value }: BusRecord): boolean => bufferOf(value).includes(mark);
     const [traffic, control] = [await bus.marks(TRAFFIC), await bus.marks(CONTROL)];
@@ -98,7 +98,7 @@ export class Reexecution {
       (types: readonly string[]) =>
       (record: BusRecord): boolean =>
         !isOtherType(record.value, (type) => types.includes(type)) && ofRun(record);
-    const { artifacts } = this.options.engine;
+    const { artifacts } = engine;
     const decisions = cursorsOf(taps.traffic, ofTypes(['decision']));
     const triggers = cursorsOf(taps.traffic, ofTypes(artifacts.decision.body.trigger_event_types));
     const states = {
@@ -146,15 +146,6 @@ export class Reexecution {
     }
   }
 
-  /** A record that stays with some cursor is parsed once. */
-  #readOnce(record: BusRecord): ReadEvent {
-    const before = this.#read.get(record);
-    if (before !== undefined) return before;
-    const read = readEvent(record.value);
-    this.#read.set(record, read);
-    return read;
-  }
-
   #features({ traffic, control }: Taps, ofTypes: OfTypes): ReplayedState<FeatureState> {
     const plan = planOf(this.options.engine.artifacts.features.body);
     const amounts = amountsOf(plan);
@@ -162,7 +153,6 @@ export class Reexecution {
       state: new FeatureState(plan),
       runId: this.options.runId,
       usable: (event) => hasItsNumbers(amounts, event),
-      read: (record) => this.#readOnce(record),
       events: cursorsOf(traffic, ofTypes(plan.streams.map(({ eventType }) => eventType))),
       facts: cursorsOf(control, ofTypes(['label'])),
     });
@@ -174,7 +164,6 @@ export class Reexecution {
       state: new GraphState(body),
       runId: this.options.runId,
       usable: () => true,
-      read: (record) => this.#readOnce(record),
       events: cursorsOf(traffic, ofTypes([body.event_type])),
       facts: cursorsOf(control, ofTypes(['label'])),
     });
@@ -220,7 +209,7 @@ export class Reexecution {
       record = cursor?.head ?? (await cursor?.peek());
     }
     if (record?.offset !== source.eb_ref.offset) return 'the source event is not at the place that the decision names';
-    const read = this.#readOnce(record);
+    const read = readEvent(record.value);
     if (!read.ok || read.event.eventId !== source.event_id)
       return 'another event stands at the place of the source event';
     const { event } = read;

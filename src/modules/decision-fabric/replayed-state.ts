@@ -1,14 +1,13 @@
 import { type Basis, nextOffset } from '../../rails/basis.js';
 import { asTopicName } from '../../rails/eb-ref.js';
 import { type Label, LabelSchema } from '../../rails/events/label.schema.js';
-import type { ReadEvent } from '../../rails/events/read-event.js';
+import { readEvent } from '../../rails/events/read-event.js';
 import type { FeatureEvent } from '../../rails/features/event-table.js';
 import type { Cut } from '../../rails/features/feature-state.js';
 import type { LabelFact } from '../../rails/features/label-table.js';
 import { isNoWorld } from '../../rails/pins.js';
 import { toEpochMicros } from '../../rails/time.js';
 import { validatorOf } from '../../rails/validator.js';
-import type { BusRecord } from '../../substrate/bus/bus.port.js';
 import type { LogCursor } from '../../substrate/bus/log-tap.js';
 
 const TRAFFIC = asTopicName('fp.bus.traffic.v1');
@@ -25,8 +24,6 @@ export interface ReplayedStateOptions<State extends FoldedState> {
   readonly state: State;
   readonly runId: string;
   readonly usable: (event: FeatureEvent) => boolean;
-  /** Reads a record; one that others have read before is not parsed again. */
-  readonly read: (record: BusRecord) => ReadEvent;
   readonly events: readonly LogCursor[];
   readonly facts: readonly LogCursor[];
 }
@@ -52,7 +49,7 @@ export class ReplayedState<State extends FoldedState> {
           const record = cursor.head ?? (await cursor.peek());
           if (record === undefined || record.offset >= end) break;
           cursor.skip();
-          const read = this.options.read(record);
+          const read = readEvent(record.value);
           if (!read.ok || isNoWorld(read.event.pins) || read.event.pins.run_id !== this.options.runId) continue;
           const { eventId, eventType, ts, payload } = read.event;
           const at = { partition: cursor.partition, offset: record.offset };

@@ -105,7 +105,7 @@ export class VerificationService implements OnModuleDestroy {
       ...(decision_id === undefined ? {} : { only: decision_id }),
       counterfactual: counterfactual !== undefined,
     });
-    void this.#run(job, engine, reexecution);
+    void this.#run(job, reexecution);
     return job;
   }
 
@@ -116,13 +116,12 @@ export class VerificationService implements OnModuleDestroy {
     throw new ProbityError('DF_VERIFICATION_NOT_FOUND', 'no verification of this id runs or ran here lately');
   }
 
-  async #run(job: Mutable<Verification>, engine: DecisionEngine, reexecution: Reexecution): Promise<void> {
+  async #run(job: Mutable<Verification>, reexecution: Reexecution): Promise<void> {
     const startedMs = this.clock.monotonicMs();
     const outcomes: Record<string, number> = {};
     job.outcomes = outcomes;
     let done = 0;
     try {
-      await this.models.ready(engine);
       for await (const { decisionId, eventId, recorded, bytes, again, why } of reexecution.run()) {
         if (this.#ended) throw new ProbityError('RPC_UNAVAILABLE', 'the process was stopped');
         done += 1;

@@ -23,7 +23,8 @@ export class DecisionLogAuditConsumer {
   async take(batch: RecordBatch): Promise<void> {
     const { topic, partition } = batch;
     const made = batch.records.map(({ offset, key, value }) => leafOf({ topic, partition, offset, key, value }));
-    const { first, leaves } = await this.store.sequence(batch, made);
+    const placed = await this.store.sequence(batch, made);
+    const leaves = placed?.leaves ?? [];
     for (const { kind, reasons, offset, eventId } of leaves)
       if (kind === 'quarantine')
         this.telemetry.logger.error('dla_quarantined', {
@@ -33,9 +34,10 @@ export class DecisionLogAuditConsumer {
           ...(eventId === null ? {} : { event_id: eventId }),
         });
     this.signals.logged(batch, leaves);
-    this.writer.offer(
-      first,
-      leaves.map(({ bytes }) => bytes),
-    );
+    if (placed !== null)
+      this.writer.offer(
+        placed.first,
+        leaves.map(({ bytes }) => bytes),
+      );
   }
 }

@@ -1,8 +1,9 @@
 import { Injectable } from '@nestjs/common';
-import type { Offset, Position, PositionStore, TopicPartition } from '../../substrate/bus/bus.port.js';
+import type { Position, PositionStore, TopicPartition } from '../../substrate/bus/bus.port.js';
+import { type BatchEnd, movedPart, movePosition, readPositions } from '../../substrate/bus/position-table.js';
 import { decodeBundle, encodeBundle, TILE_WIDTH } from '../../rails/tlog/tiles.js';
 import { ProbityError } from '../../rails/errors/probity-error.js';
-import { Database, type Queryable, type Transaction } from '../../substrate/database/database.port.js';
+import { Database, type Queryable } from '../../substrate/database/database.port.js';
 import { oneStatement, type Part } from '../../substrate/database/one-statement.js';
 import type { Leaf, LeafKind } from './leaf.core.js';
 
@@ -37,20 +38,20 @@ export interface LeafQuery {
 
 const PENDING_BYTES = 8_000_000;
 
+/** Past a batch that has nothing that wants a place. */
+const MOVE_ON = {
+  name: 'dla_moved_on',
+  text: `insert into positions as p (topic, partition, next_offset) values ($1, $2, $3)
+         on conflict (topic, partition) do update set next_offset = greatest(p.next_offset, excluded.next_offset)`,
+} as const;
+
 /** The schema `audit_index`. */
 @Injectable()
 export class DecisionLogAuditStore implements PositionStore {
   constructor(private readonly database: Database) {}
 
   async positions(partitions: readonly TopicPartition[]): Promise<readonly Position[]> {
-    const { rows } = await this.database.query<{ topic: string; partition: number; next_offset: Offset }>({
-      text: 'select topic, partition, next_offset from positions',
-      readOnly: true,
-    });
-    return partitions.flatMap(({ topic, partition }) => {
-      const row = rows.find((each) => each.topic === topic && each.partition === partition);
-      return row === undefined ? [] : [{ topic, partition, offset: row.next_offset }];
-    });
+    return await readPositions(this.database, partitions);
   }
 
   async state(): Promise<LogState> {
@@ -65,47 +66,30 @@ export class DecisionLogAuditStore implements PositionStore {
 
   /**
    * Gives the leaves of a batch their places, keeps their bytes, and moves the position: one transaction (law R5). From here on a leaf has one place for
-   * ever, so whatever is written of it is the same at every attempt. What was given a place before is passed over.
+   * ever, so whatever is written of it is the same at every attempt. What was given a place before is passed over; null when that is all.
    */
   async sequence(
-    at: TopicPartition & { readonly nextOffset: Offset },
+    at: BatchEnd,
     leaves: readonly Leaf[],
-  ): Promise<{ readonly first: number; readonly leaves: readonly Leaf[] }> {
-    const [start] = leaves;
-    if (start !== undefined) {
+  ): Promise<{ readonly first: number; readonly leaves: readonly Leaf[] } | null> {
+    let rest = leaves;
+    for (;;) {
+      const [start] = rest;
+      if (start === undefined) {
+        await this.database.query(MOVE_ON, [at.topic, at.partition, at.nextOffset]);
+        return null;
+      }
       const { statement, values } = oneStatement(
         'dla_batch',
-        [movedPart(at, start.offset), ...leavesParts(leaves)],
+        [movedFromPart(at, start.offset), ...leavesParts(rest)],
         'select first_leaf from numbered',
       );
       const { rows } = await this.database.query<{ first_leaf: number }>(statement, values);
-      if (rows[0] !== undefined) return { first: rows[0].first_leaf, leaves };
+      if (rows[0] !== undefined) return { first: rows[0].first_leaf, leaves: rest };
+      // Some of them have their places already; what is left begins behind them, unless somebody goes on meanwhile.
+      const done = (await this.positions([at]))[0]?.offset ?? 0;
+      rest = rest.filter(({ offset }) => offset >= done);
     }
-    return await this.#sequenceRest(at, leaves);
-  }
-
-  /** Of a batch that begins with what has its place already, or has nothing that wants one. */
-  async #sequenceRest(
-    at: TopicPartition & { readonly nextOffset: Offset },
-    leaves: readonly Leaf[],
-  ): Promise<{ readonly first: number; readonly leaves: readonly Leaf[] }> {
-    return await this.database.transaction(async (transaction) => {
-      // Whoever moves this position waits here, so that what is read next cannot grow old.
-      const { rows: positions } = await transaction.query<{ next_offset: number }>(
-        'select next_offset from positions where topic = $1 and partition = $2 for update',
-        [at.topic, at.partition],
-      );
-      const done = positions[0]?.next_offset ?? 0;
-      const { rows } = await transaction.query<{ next_leaf: number }>('select next_leaf from log for update');
-      const first = rows[0]?.next_leaf ?? 0;
-      const fresh = leaves.filter(({ offset }) => offset >= done);
-      if (fresh.length > 0) {
-        await append(transaction, first, fresh);
-        await transaction.query('update log set next_leaf = next_leaf + $1', [fresh.length]);
-      }
-      await move(transaction, at, Math.max(at.nextOffset, done));
-      return { first, leaves: fresh };
-    });
   }
 
   /** Leaves from a place on, as far as they are still kept here and fit into one reading. */
@@ -161,7 +145,8 @@ export class DecisionLogAuditStore implements PositionStore {
           const whole = first + leaves.length;
           if (whole % TILE_WIDTH !== 0) await insertPending(transaction, first, leaves);
         });
-        for (const [partition, offset] of next) await move(transaction, { topic: state.topic, partition }, offset);
+        for (const [partition, offset] of next)
+          await movePosition(transaction, { topic: state.topic, partition, nextOffset: offset });
         await transaction.query('update log set next_leaf = $1, published = $1, edge = $2', [
           state.published,
           [...state.edge],
@@ -206,11 +191,6 @@ export class DecisionLogAuditStore implements PositionStore {
   }
 }
 
-async function append(transaction: Queryable, first: number, leaves: readonly Leaf[]): Promise<void> {
-  await insertPending(transaction, first, leaves);
-  await insertRows(transaction, first, leaves);
-}
-
 async function insertPending(transaction: Queryable, first: number, leaves: readonly Leaf[]): Promise<void> {
   await transaction.query(
     { name: 'dla_pending', text: 'insert into pending (first_leaf, leaves, bytes) values ($1, $2, $3)' },
@@ -223,18 +203,9 @@ async function insertRows(transaction: Queryable, first: number, leaves: readonl
 }
 
 /** The position behind a batch, moved only from before its first record: whoever came second finds it moved. */
-function movedPart(
-  { topic, partition, nextOffset }: TopicPartition & { readonly nextOffset: Offset },
-  firstOffset: number,
-): Part {
-  return {
-    as: 'moved',
-    text: `insert into positions (topic, partition, next_offset) values ($1, $2, $3)
-           on conflict (topic, partition) do update set next_offset = excluded.next_offset
-             where positions.next_offset <= $4
-           returning true`,
-    values: [topic, partition, nextOffset, firstOffset],
-  };
+function movedFromPart(at: BatchEnd, firstOffset: number): Part {
+  const { as, text, values } = movedPart(at);
+  return { as, text: `${text} where positions.next_offset <= $4 returning true`, values: [...values, firstOffset] };
 }
 
 /** The next numbers for these leaves, if the position moved; their bytes, and what they are found by. */
@@ -276,19 +247,4 @@ function columnsOf(leaves: readonly Leaf[]): readonly unknown[] {
     leaves.map(({ partition }) => partition),
     leaves.map(({ offset }) => offset),
   ];
-}
-
-async function move(
-  transaction: Queryable | Transaction,
-  { topic, partition }: { readonly topic: string; readonly partition: number },
-  nextOffset: number,
-): Promise<void> {
-  await transaction.query(
-    {
-      name: 'dla_position',
-      text: `insert into positions (topic, partition, next_offset) values ($1, $2, $3)
-             on conflict (topic, partition) do update set next_offset = excluded.next_offset`,
-    },
-    [topic, partition, nextOffset],
-  );
 }

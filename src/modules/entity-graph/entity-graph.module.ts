@@ -1,5 +1,5 @@
 import { Module } from '@nestjs/common';
-import { EntityGraphConsumer, GraphPositions } from './entity-graph.consumer.js';
+import { EntityGraphConsumer } from './entity-graph.consumer.js';
 import { EntityGraphController } from './entity-graph.controller.js';
 import { GraphEngine } from './entity-graph.engine.js';
 import { EntityGraphService } from './entity-graph.service.js';
@@ -7,7 +7,7 @@ import { EntityGraphStore } from './entity-graph.store.js';
 
 @Module({
   controllers: [EntityGraphController, EntityGraphConsumer],
-  providers: [EntityGraphService, EntityGraphStore, GraphEngine, GraphPositions],
+  providers: [EntityGraphService, EntityGraphStore, GraphEngine],
   exports: [EntityGraphService],
 })
 export class EntityGraphModule {}

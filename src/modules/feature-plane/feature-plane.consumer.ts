@@ -1,27 +1,7 @@
-import { Controller, Injectable } from '@nestjs/common';
-import type {
-  OutgoingRecord,
-  Position,
-  PositionStore,
-  RecordBatch,
-  TopicPartition,
-} from '../../substrate/bus/bus.port.js';
+import { Controller } from '@nestjs/common';
+import type { RecordBatch } from '../../substrate/bus/bus.port.js';
 import { BusHandler } from '../../substrate/bus/bus.server.js';
 import { CONTROL, FeatureEngine, TRAFFIC } from './feature-plane.engine.js';
-
-/** Where the memory stands, which is where it wants to go on; after a start that is where the checkpoint stands (law R5). */
-@Injectable()
-export class FeaturePositions implements PositionStore {
-  constructor(private readonly engine: FeatureEngine) {}
-
-  positions(partitions: readonly TopicPartition[]): Promise<readonly Position[]> {
-    return Promise.resolve(this.engine.positions(partitions));
-  }
-
-  wakesOn(record: OutgoingRecord, topic: string): boolean {
-    return this.engine.wakesOn(record, topic);
-  }
-}
 
 /** Traffic and labels into the feature state. */
 @Controller()

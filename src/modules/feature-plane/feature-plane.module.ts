@@ -1,5 +1,5 @@
 import { Module } from '@nestjs/common';
-import { FeaturePlaneConsumer, FeaturePositions } from './feature-plane.consumer.js';
+import { FeaturePlaneConsumer } from './feature-plane.consumer.js';
 import { FeaturePlaneController } from './feature-plane.controller.js';
 import { FeatureEngine } from './feature-plane.engine.js';
 import { FeaturePlaneService } from './feature-plane.service.js';
@@ -7,7 +7,7 @@ import { FeaturePlaneStore } from './feature-plane.store.js';
 
 @Module({
   controllers: [FeaturePlaneController, FeaturePlaneConsumer],
-  providers: [FeatureEngine, FeaturePlaneStore, FeaturePlaneService, FeaturePositions],
+  providers: [FeatureEngine, FeaturePlaneStore, FeaturePlaneService],
   exports: [FeaturePlaneService],
 })
 export class FeaturePlaneModule {}

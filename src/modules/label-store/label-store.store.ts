@@ -1,7 +1,8 @@
 import { Injectable } from '@nestjs/common';
 import type { RunPins } from '../../rails/pins.js';
 import type { UtcMicros } from '../../rails/time.js';
-import type { Offset, Position, PositionStore, TopicPartition } from '../../substrate/bus/bus.port.js';
+import type { Position, PositionStore, TopicPartition } from '../../substrate/bus/bus.port.js';
+import { type BatchEnd, movePosition, readPositions } from '../../substrate/bus/position-table.js';
 import { Database, type Queryable, type Transaction } from '../../substrate/database/database.port.js';
 
 export type FeedState = 'WAITING' | 'PUBLISHING' | 'DONE' | 'NONE' | 'REFUSED';
@@ -42,18 +43,10 @@ export class LabelStoreStore implements PositionStore {
   }
 
   /** What came of a batch of the control topic, and the position after it, in one transaction (law R5). */
-  async take(
-    at: TopicPartition & { readonly nextOffset: Offset },
-    feeds: readonly NewFeed[],
-    now: UtcMicros,
-  ): Promise<void> {
+  async take(at: BatchEnd, feeds: readonly NewFeed[], now: UtcMicros): Promise<void> {
     await this.database.transaction(async (transaction) => {
       if (feeds.length > 0) await insertFeeds(transaction, feeds, now);
-      await transaction.query(
-        `insert into positions (topic, partition, next_offset) values ($1, $2, $3)
-         on conflict (topic, partition) do update set next_offset = excluded.next_offset`,
-        [at.topic, at.partition, at.nextOffset],
-      );
+      await movePosition(transaction, at);
     });
   }
 
@@ -91,19 +84,7 @@ export class LabelStoreStore implements PositionStore {
   }
 
   async positions(partitions: readonly TopicPartition[]): Promise<readonly Position[]> {
-    const { rows } = await this.database.query<{ topic: string; partition: number; next_offset: Offset }>(
-      {
-        text: `select topic, partition, next_offset from positions
-               where (topic, partition) in (select * from unnest($1::text[], $2::integer[]))`,
-        readOnly: true,
-      },
-      [partitions.map(({ topic }) => topic), partitions.map(({ partition }) => partition)],
-    );
-    return rows.map(({ topic, partition, next_offset }) => ({
-      topic: topic as Position['topic'],
-      partition,
-      offset: next_offset,
-    }));
+    return await readPositions(this.database, partitions);
   }
 }
 

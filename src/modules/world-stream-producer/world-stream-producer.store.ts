@@ -2,7 +2,8 @@ import { Injectable } from '@nestjs/common';
 import type { RunPins } from '../../rails/pins.js';
 import type { PolicyRev } from '../../rails/policy-rev.js';
 import type { UtcMicros } from '../../rails/time.js';
-import type { Offset, Position, PositionStore, TopicPartition } from '../../substrate/bus/bus.port.js';
+import type { Position, PositionStore, TopicPartition } from '../../substrate/bus/bus.port.js';
+import { type BatchEnd, movePosition, readPositions } from '../../substrate/bus/position-table.js';
 import { Database, type Transaction } from '../../substrate/database/database.port.js';
 import type { Counts, Quarantined, RowPlace } from './answers.core.js';
 import type { Pace, StreamState } from './world-stream-producer.port.js';
@@ -246,18 +247,10 @@ export class WorldStreamProducerStore implements PositionStore {
   }
 
   /** What came of a batch of the control topic, and the position after it, in one transaction (law R5). */
-  async take(
-    at: TopicPartition & { readonly nextOffset: Offset },
-    messages: readonly SeenReady[],
-    now: UtcMicros,
-  ): Promise<void> {
+  async take(at: BatchEnd, messages: readonly SeenReady[], now: UtcMicros): Promise<void> {
     await this.database.transaction(async (transaction) => {
       if (messages.length > 0) await this.#takeMessages(transaction, messages, now);
-      await transaction.query(
-        `insert into positions (topic, partition, next_offset) values ($1, $2, $3)
-         on conflict (topic, partition) do update set next_offset = excluded.next_offset`,
-        [at.topic, at.partition, at.nextOffset],
-      );
+      await movePosition(transaction, at);
     });
   }
 
@@ -276,16 +269,7 @@ export class WorldStreamProducerStore implements PositionStore {
   }
 
   async positions(partitions: readonly TopicPartition[]): Promise<readonly Position[]> {
-    const { rows } = await this.database.query<{ topic: string; partition: number; next_offset: Offset }>(
-      `select topic, partition, next_offset from positions
-       where (topic, partition) in (select * from unnest($1::text[], $2::integer[]))`,
-      [partitions.map(({ topic }) => topic), partitions.map(({ partition }) => partition)],
-    );
-    return rows.map(({ topic, partition, next_offset }) => ({
-      topic: topic as Position['topic'],
-      partition,
-      offset: next_offset,
-    }));
+    return await readPositions(this.database, partitions);
   }
 }
 

@@ -54,6 +54,10 @@ const SAID_OF_STAGE2 = /^(CAPABILITY_BLOCK|INCOMPATIBLE|REQUIRED|MODEL)/;
 /** The bundles of a policy, each asked within the mask and only where it can be used. */
 export class Models {
   readonly active: Candidate | null;
+  /** What all of them read. */
+  readonly inputs: readonly { readonly source: string; readonly name: string }[];
+  /** Those that are scored outside and can be used. */
+  readonly external: readonly ExternalBundle[];
   readonly #stage2: Candidate | null;
   readonly #shadow: readonly Candidate[];
   readonly #band: readonly [number, number];
@@ -68,16 +72,9 @@ export class Models {
     this.#stage2 = stage2 === undefined ? null : candidate(stage2);
     this.#shadow = shadow.map(candidate);
     this.#band = [stage2?.from_score_e6 ?? 0, stage2?.to_score_e6 ?? 0];
-  }
-
-  /** What all of them read. */
-  get inputs(): readonly { readonly source: string; readonly name: string }[] {
-    return this.#all.flatMap(({ bundle }) => bundle.model.inputs as readonly { source: string; name: string }[]);
-  }
-
-  /** Those that are scored outside and can be used. */
-  get external(): readonly ExternalBundle[] {
-    return this.#all.flatMap(({ bundle: { model }, ref, incompatible }) =>
+    const all = [this.active, this.#stage2, ...this.#shadow].filter((one) => one !== null);
+    this.inputs = all.flatMap(({ bundle }) => bundle.model.inputs as readonly { source: string; name: string }[]);
+    this.external = all.flatMap(({ bundle: { model }, ref, incompatible }) =>
       model.format === 'probity.onnx.v1' && incompatible === null ? [{ digest: ref.digest, model }] : [],
     );
   }
@@ -103,18 +100,10 @@ export class Models {
   }
 
   shadows(asked: Asked): Decision['shadow_bundles'] {
-    return this.#shadow.map((candidate) => {
-      const { scoreE6, skipped } = opinionOf(candidate, 'allow_model_primary', asked);
-      return {
-        ...candidate.ref,
-        ...(scoreE6 === null ? {} : { score_e6: scoreE6 }),
-        ...(skipped === null ? {} : { skipped }),
-      };
-    });
-  }
-
-  get #all(): readonly Candidate[] {
-    return [this.active, this.#stage2, ...this.#shadow].filter((one) => one !== null);
+    return this.#shadow.map((candidate) => ({
+      ...candidate.ref,
+      ...scoredOf({ ...opinionOf(candidate, 'allow_model_primary', asked), contributions: null }),
+    }));
   }
 }
 
@@ -158,7 +147,7 @@ function skip(skipped: string): Opinion {
   return { scoreE6: null, skipped, contributions: null };
 }
 
-function scoredOf({ scoreE6, skipped, contributions }: Opinion) {
+function scoredOf({ scoreE6, skipped, contributions }: Pick<Opinion, 'scoreE6' | 'skipped' | 'contributions'>) {
   return {
     ...(contributions === null ? {} : { contributions }),
     ...(scoreE6 === null ? {} : { score_e6: scoreE6 }),

@@ -10,7 +10,7 @@ import type { LabelFact } from '../../rails/features/label-table.js';
 import { isNoWorld } from '../../rails/pins.js';
 import { toEpochMicros } from '../../rails/time.js';
 import { validatorOf } from '../../rails/validator.js';
-import type { BusRecord, Position, RecordBatch, TopicPartition } from '../bus/bus.port.js';
+import type { BusRecord, Offset, Position, PositionStore, RecordBatch, TopicPartition } from '../bus/bus.port.js';
 import type { Clock } from '../clock/clock.port.js';
 import { NO_LONGER_NEEDED } from '../clock/deadline.js';
 import type { Logger } from '../telemetry/telemetry.port.js';
@@ -65,7 +65,7 @@ interface Sorted<State extends ProjectedState> {
  * checkpoint has not is read from the bus again after a crash: the vector of the checkpoint says from where (law R5). While the
  * process lives a failed batch is asked for again from the memory's own vector, and what lies below it is passed over (law R6).
  */
-export class Projector<State extends ProjectedState> {
+export class Projector<State extends ProjectedState> implements PositionStore {
   readonly vector = new Vector(TRAFFIC, [TRAFFIC, CONTROL]);
   readonly runs: ProjectedRuns<State>;
   readonly #types: ReadonlySet<string>;
@@ -115,11 +115,19 @@ export class Projector<State extends ProjectedState> {
     if (this.#superseded) throw new ProbityError(this.store.errors.superseded, 'another process keeps this state now');
   }
 
-  positions(partitions: readonly TopicPartition[]): readonly Position[] {
-    return partitions.flatMap(({ topic, partition }) => {
-      const offset = this.vector.nextOf(topic, partition);
-      return offset === undefined ? [] : [{ topic, partition, offset }];
-    });
+  /** Where the memory stands, which is where it wants to go on; after a start that is where the checkpoint stands (law R5). */
+  positions(partitions: readonly TopicPartition[]): Promise<readonly Position[]> {
+    return Promise.resolve(
+      partitions.flatMap((place) => {
+        const offset = this.nextOf(place);
+        return offset === undefined ? [] : [{ ...place, offset }];
+      }),
+    );
+  }
+
+  /** The first offset that is not in the state yet; undefined for a partition of which nothing is. */
+  nextOf({ topic, partition }: TopicPartition): Offset | undefined {
+    return this.vector.nextOf(topic, partition);
   }
 
   /** Whether a record may hold something for this state; its first bytes say. */

@@ -1,7 +1,5 @@
 import { type Clock } from '../../clock/clock.port.js';
-
-/** Without a reason of its own an abort makes a DOMException with a stack, which costs more than all the rest of a wake-up. */
-const RUNG = 'the bell was rung';
+import { NO_LONGER_NEEDED } from '../../clock/deadline.js';
 
 /**
  * A wake-up that is not lost when it comes early: rung while nobody waits, it ends the next wait at once. One waits at a
@@ -18,7 +16,7 @@ export class Bell {
 
   ring(): void {
     this.#rung = true;
-    this.#waiting?.abort(RUNG);
+    this.#waiting?.abort(NO_LONGER_NEEDED);
   }
 
   /** Resolves when it is rung, or after `limitMs`. */

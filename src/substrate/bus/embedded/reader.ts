@@ -34,10 +34,8 @@ export class EmbeddedReader implements BusReader {
       partition: position.partition,
       growth: new Growth(),
     }));
-    const places = this.#places;
-    this.#silence = context.signals.onAppend(places, ({ topicId, partition }, records) => {
-      for (const place of places)
-        if (place.topicId === topicId && place.partition === partition) place.growth.rung(records);
+    this.#silence = context.signals.onAppend(this.#places, ({ growth }, records) => {
+      growth.rung(records);
       this.#bell.ring();
     });
   }

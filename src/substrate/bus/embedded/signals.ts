@@ -73,9 +73,9 @@ export class Signals {
    * Calls `wake` whenever one of these partitions may have grown, with the records where it is known by which it grew. Who heard of some and did
    * not heed them is told again by the next look, without them. Returns how to stop that.
    */
-  onAppend(
-    places: readonly PlaceId[],
-    wake: (place: PlaceId, records: readonly OutgoingRecord[] | undefined) => void,
+  onAppend<Place extends PlaceId>(
+    places: readonly Place[],
+    wake: (place: Place, records: readonly OutgoingRecord[] | undefined) => void,
   ): () => void {
     this.#listen();
     const ears = places.map((place): readonly [string, Ear] => [keyOf(place), (records) => wake(place, records)]);

@@ -1,8 +1,10 @@
 import { Type } from '@sinclair/typebox';
 import { describe, expect, it } from '@jest/globals';
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import fc from 'fast-check';
 import { closed, safeInteger } from './schema.js';
-import { UtcMicrosSchema } from './time.js';
-import { validatorOf } from './validator.js';
+import { isUtcMicros, UtcMicrosSchema } from './time.js';
+import { inParts, validatorOf } from './validator.js';
 
 const things = validatorOf(
   closed({
@@ -68,5 +70,64 @@ describe('a validator', () => {
   it('takes no whole number that a reader of JSON could round', () => {
     expect(things.check({ name: 'a', count: Number.MAX_SAFE_INTEGER })).toMatchObject({ ok: true });
     expect(things.check({ name: 'a', count: Number.MAX_SAFE_INTEGER + 1 })).toMatchObject({ ok: false });
+  });
+});
+
+describe('a schema in parts', () => {
+  const whole = new Ajv2020({ strict: true, ownProperties: true });
+  whole.addFormat('date-time', { type: 'string', validate: isUtcMicros });
+  const schema = Type.Object({
+    outcome: Type.Union([Type.Literal('A'), Type.Literal('B'), Type.Literal(3)]),
+    either: Type.Union([closed({ kind: Type.Literal('x'), at: UtcMicrosSchema }), closed({ kind: Type.Literal('y') })]),
+    one: closed({ id: Type.String(), default: Type.Optional(closed({ id: Type.String() })) }),
+    other: Type.Optional(closed({ id: Type.String(), default: Type.Optional(closed({ id: Type.String() })) })),
+    many: Type.Array(closed({ id: Type.String(), default: Type.Optional(closed({ id: Type.String() })) }), {
+      maxItems: 2,
+    }),
+    constant: Type.Optional(Type.Unsafe({ const: { type: 'object', anyOf: [{ const: 1 }] } })),
+  });
+  const judged = validatorOf(schema, 'the value');
+  const published = whole.compile(JSON.parse(JSON.stringify(schema)) as object);
+  const part = fc.record(
+    { id: fc.constantFrom('x', 1), default: fc.record({ id: fc.constantFrom('y', null) }) },
+    { requiredKeys: [] },
+  );
+  const values = fc.record(
+    {
+      outcome: fc.constantFrom('A', 'B', 'C', 3, 4),
+      either: fc.constantFrom(
+        { kind: 'x', at: '2018-02-28T00:00:00.000000Z' },
+        { kind: 'x' },
+        { kind: 'y' },
+        { kind: 'y', at: 1 },
+        { kind: 'z' },
+      ),
+      one: part,
+      other: part,
+      many: fc.array(part, { maxLength: 3 }),
+      constant: fc.constantFrom({ type: 'object', anyOf: [{ const: 1 }] }, { type: 'object', enum: [1] }),
+    },
+    { requiredKeys: ['outcome', 'either', 'one', 'many'] },
+  );
+
+  it('judges every value as the published one does', () => {
+    const seen = { right: 0, wrong: 0 };
+    fc.assert(
+      fc.property(values, (value) => {
+        const right = published(value);
+        seen[right ? 'right' : 'wrong'] += 1;
+        expect(judged.check(value).ok).toBe(right);
+      }),
+      { numRuns: 2_000 },
+    );
+    expect(Math.min(seen.right, seen.wrong)).toBeGreaterThan(0);
+  });
+
+  it('holds equal objects once, and a union of constants as one list', () => {
+    const { $defs, properties } = inParts(schema) as { $defs: object; properties: Record<string, object> };
+    expect(properties['one']).toEqual(properties['other']);
+    expect(Object.keys($defs)).toHaveLength(3);
+    expect(properties['outcome']).toEqual({ enum: ['A', 'B', 3] });
+    expect(properties['constant']).toEqual({ const: { type: 'object', anyOf: [{ const: 1 }] } });
   });
 });

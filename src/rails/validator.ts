@@ -49,10 +49,57 @@ export function validatorOf<Schema extends TSchema>(schema: Schema, what: string
 
 function compile(schema: TSchema): ValidateFunction {
   // The first error ends the check: an attacker who sends ten thousand faults must not be paid with ten thousand reports.
-  const ajv = new Ajv2020({ strict: true, allErrors: false, ownProperties: true });
+  const ajv = new Ajv2020({ strict: true, allErrors: false, ownProperties: true, inlineRefs: false });
   // The pattern beside this format fixes the digits; the format adds what a pattern cannot know: 30 February.
   ajv.addFormat('date-time', { type: 'string', validate: isUtcMicros });
-  return ajv.compile(schema);
+  return ajv.compile(inParts(schema));
+}
+
+/** Members of a schema that hold values, not schemas. */
+const VALUES = new Set(['const', 'default', 'enum', 'examples']);
+
+/**
+ * The same schema with each object in a definition of its own, equal ones once, and with unions of constants as one `enum`. A definition becomes a
+ * function of its own: as one function the check of a decision is too long for the engine to optimise (it takes three times as long), and a union
+ * that is tried one by one makes an error for each member that does not fit. The published schemas keep their shape.
+ */
+export function inParts(schema: object): object {
+  const definitions: Record<string, unknown> = {};
+  const names = new Map<string, string>();
+
+  function partOf(value: unknown): unknown {
+    if (typeof value !== 'object' || value === null) return value;
+    if (Array.isArray(value)) return value.map(partOf);
+    if ((value as { type?: unknown }).type !== 'object') return membersOf(value);
+    const text = JSON.stringify(value);
+    const name = names.get(text) ?? `part${names.size}`;
+    if (!names.has(text)) {
+      names.set(text, name);
+      definitions[name] = membersOf(value);
+    }
+    return { $ref: `#/$defs/${name}` };
+  }
+
+  function membersOf(value: object): Readonly<Record<string, unknown>> {
+    const parts = Object.entries(value).map(
+      ([key, member]) => [key, VALUES.has(key) ? member : partOf(member)] as const,
+    );
+    const { anyOf, ...rest } = Object.fromEntries(parts);
+    const constants = constantsOf(anyOf);
+    return constants === null ? (anyOf === undefined ? rest : { ...rest, anyOf }) : { ...rest, enum: constants };
+  }
+
+  const whole = membersOf(JSON.parse(JSON.stringify(schema)) as object);
+  return { ...whole, $defs: definitions };
+}
+
+function constantsOf(union: unknown): readonly unknown[] | null {
+  if (!Array.isArray(union)) return null;
+  const members: readonly unknown[] = union;
+  const constants = members.flatMap((member) =>
+    typeof member === 'object' && member !== null && 'const' in member ? [member.const] : [],
+  );
+  return constants.length === members.length ? constants : null;
 }
 
 function faultOf(error: ErrorObject | undefined): Fault {

@@ -27,12 +27,7 @@ export async function wholePath(
         ? 'All roles in one process, embedded database with fsync on; the load comes from another process of the machine.'
         : 'All roles in one process, on Kafka, S3 and Postgres; servers and load on the same two cores.',
     );
-    const dl = await door.client('dl');
-    await eventually(
-      async () => ((await dl.get('/v1/posture')).body as { posture: Posture | null }).posture?.mode,
-      (mode) => mode === 'NORMAL',
-      60_000,
-    );
+    await normal(door);
     await throughput(door, note);
     const results = await verdicts(door);
     if (flavour === 'embedded') await rebuild(door, note);
@@ -43,53 +38,93 @@ export async function wholePath(
 }
 
 async function throughput(door: Door, note: (text: string) => void): Promise<void> {
-  const { run_id } = await importedRun(door, handbookFile(ROWS, 5), 'bench');
-  await door.settled(run_id, 120_000);
-  const startMs = performance.now();
-  await door.stream(run_id);
-  const outcomes = await door.decided(run_id, ROWS, 600_000);
-  const decidedMs = performance.now() - startMs;
-  const intents = ROWS + (outcomes['QUEUE'] ?? 0);
+  const { runId, rates } = await streamed(door, ROWS, 'bench');
+  note(`${ROWS.toLocaleString('en')} payments streamed as fast as accepted: ${rates}; reconciled after.`);
+  note(`Verified: ${await verifiedPerSecond(door, runId, ROWS)} decisions/s made again and compared.`);
+  note(`Resident memory at the most: ${peakMiB(door)} MiB.`);
+}
+
+/** A file streamed as fast as it is accepted, until its last record is a leaf under a signed checkpoint; reconciled. */
+export async function streamed(
+  door: Door,
+  rows: number,
+  name: string,
+  meanwhile: (runId: string) => Promise<void> = () => Promise.resolve(),
+): Promise<{ readonly runId: string; readonly rates: string }> {
+  const { run_id: runId } = await importedRun(door, handbookFile(rows, 5), name);
+  await door.settled(runId, 120_000);
   const dla = await door.client('dla');
   const logged = async (): Promise<{ readonly signed: number; readonly by_kind: Readonly<Record<string, number>> }> =>
     (await dla.get('/v1/audit/status')).body as never;
-  await eventually(logged, ({ by_kind }) => (by_kind['outcome'] ?? 0) >= intents, 600_000);
+  const before = await logged();
+  const startMs = performance.now();
+  await door.stream(runId);
+  await meanwhile(runId);
+  const outcomes = await door.decided(runId, rows, 1_800_000);
+  const decidedMs = performance.now() - startMs;
+  const intents = rows + (outcomes['QUEUE'] ?? 0);
+  const carriedOut = (before.by_kind['outcome'] ?? 0) + intents;
+  await eventually(logged, ({ by_kind }) => (by_kind['outcome'] ?? 0) >= carriedOut, 600_000);
   const outcomesMs = performance.now() - startMs;
-  await eventually(logged, ({ signed }) => signed >= 2 * (ROWS + intents), 600_000);
+  await eventually(logged, ({ signed }) => signed >= before.signed + 2 * (rows + intents), 600_000);
   const signedMs = performance.now() - startMs;
-  const { by_type, reconciled } = await door.carriedOut(run_id, intents, 600_000);
-  if (!reconciled || by_type['decision']?.on_bus !== ROWS) throw new Error('the run is not reconciled');
-  const { compared, equal, took_ms } = await door.verified({ run_id }, 600_000);
-  if (equal !== ROWS) throw new Error(`${equal} of ${compared} decisions came out the same`);
-  const perSecond = (ms: number): string => Math.round((ROWS * 1_000) / ms).toLocaleString('en');
-  note(
-    `${ROWS.toLocaleString('en')} payments streamed as fast as accepted: ${perSecond(decidedMs)}/s to their decision, ${perSecond(outcomesMs)}/s to the last outcome on the bus, ${perSecond(signedMs)}/s to the last leaf under a signed checkpoint; reconciled after.`,
+  const { by_type, reconciled } = await door.carriedOut(runId, intents, 600_000);
+  if (!reconciled || by_type['decision']?.on_bus !== rows) throw new Error('the run is not reconciled');
+  const perSecond = (ms: number): string => Math.round((rows * 1_000) / ms).toLocaleString('en');
+  return {
+    runId,
+    rates: `${perSecond(decidedMs)}/s to their decision, ${perSecond(outcomesMs)}/s to the last outcome on the bus, ${perSecond(signedMs)}/s to the last leaf under a signed checkpoint`,
+  };
+}
+
+export async function verifiedPerSecond(door: Door, runId: string, rows: number): Promise<string> {
+  const { compared, equal, took_ms } = await door.verified({ run_id: runId }, 1_800_000);
+  if (equal !== rows) throw new Error(`${equal} of ${compared} decisions came out the same`);
+  return Math.round((rows * 1_000) / took_ms).toLocaleString('en');
+}
+
+export function peakMiB(door: Door): number {
+  return Math.round(door.peakResidentBytes('all') / 2 ** 20);
+}
+
+/** Until the ladder allows everything: what a process that has just started decides, it decides under a mask. */
+export async function normal(door: Door): Promise<void> {
+  const dl = await door.client('dl');
+  await eventually(
+    async () => ((await dl.get('/v1/posture')).body as { posture: Posture | null }).posture?.mode,
+    (mode) => mode === 'NORMAL',
+    60_000,
   );
-  note(`Verified: ${perSecond(took_ms)} decisions/s made again and compared.`);
-  note(`Resident memory at the most: ${Math.round(door.peakResidentBytes('all') / 2 ** 20)} MiB.`);
 }
 
 async function verdicts(door: Door): Promise<readonly SingleResult[]> {
+  await live(door);
+  await asked(door, 50, 5, 'warm');
+  const results = [await asked(door, 100, SECONDS, 'bench'), await asked(door, 200, SECONDS, 'bench')];
+  return door.embedded ? [...results, await bareInserts(door, 200, SECONDS)] : results;
+}
+
+/** A run for payments that come one by one. */
+export async function live(door: Door): Promise<void> {
   const run = await door.request({
     run_equivalence_key: 'live',
     world: { kind: 'live', scenario_id: 'live', traffic: [{ event_type: 'transaction', schema_version: 'v1' }] },
     strategy: 'AUTO',
   } as unknown as RunRequest);
   await door.settled(run.run_id);
-  const url = `${await door.program('all').url()}/v1/decisions`;
-  const at = (ratePerS: number, seconds: number): Promise<SingleResult> =>
-    openLoop({
-      name: 'POST /v1/decisions',
-      url,
-      key: door.key(),
-      ratePerS,
-      seconds,
-      body: (n) => ({ transaction: plainTransaction(`${ratePerS}-${seconds}-${n}`, n), deadline_ms: 10_000 }),
-      accepts: (status, text) => status === 200 && text.includes('"timed_out":false'),
-    });
-  await at(50, 5);
-  const results = [await at(100, SECONDS), await at(200, SECONDS)];
-  return door.embedded ? [...results, await bareInserts(door, 200, SECONDS)] : results;
+}
+
+/** Verdicts at a fixed rate. @param name sets the payments of this call apart from those of others */
+export async function asked(door: Door, ratePerS: number, seconds: number, name: string): Promise<SingleResult> {
+  return await openLoop({
+    name: 'POST /v1/decisions',
+    url: `${await door.program('all').url()}/v1/decisions`,
+    key: door.key(),
+    ratePerS,
+    seconds,
+    body: (n) => ({ transaction: plainTransaction(`${name}-${ratePerS}-${n}`, n), deadline_ms: 10_000 }),
+    accepts: (status, text) => status === 200 && text.includes('"timed_out":false'),
+  });
 }
 
 /** One row inserted and committed for each request, at the same rate on the same server: what nobody could be faster than. */

@@ -1,8 +1,14 @@
+import type { BundleRef } from '../../rails/events/decision.schema.js';
 import { figures, table } from '../terminal.js';
 import { DecisionApi, type Quality, type VerificationAnswer } from './decision-api.js';
 import { polled, type Travel } from './journey.js';
 import { thousands } from './progress.core.js';
 import type { Report } from './report.js';
+
+/** A bundle for people. */
+export function named({ bundle_id, bundle_version, digest }: BundleRef): string {
+  return `${bundle_id} version ${bundle_version} (${digest.slice(0, 12)}…)`;
+}
 
 /** Before a world is streamed: its labels stand on the bus, and there is a posture to decide under. */
 export async function readyToDecide(travel: Travel, runId: string): Promise<void> {

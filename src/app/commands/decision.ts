@@ -2,7 +2,7 @@ import { ProbityError } from '../../rails/errors/probity-error.js';
 import type { Rules } from '../../rails/decision/rules.schema.js';
 import { RULES_POLICY } from '../../modules/decision-fabric/decision-fabric.policy.js';
 import { DecisionApi, type DecisionAnswerView } from '../client/decision-api.js';
-import { counterfactualReport, verificationReport, verified } from '../client/decided.js';
+import { counterfactualReport, named, verificationReport, verified } from '../client/decided.js';
 import type { Travel } from '../client/journey.js';
 import { thousands } from '../client/progress.core.js';
 import { throughDoor } from '../client/through-door.js';
@@ -105,16 +105,9 @@ export function explanationOf(view: DecisionAnswerView, texts: ReadonlyMap<strin
     ...rules.faults.map(({ rule_id, fault }) => `  ${rule_id} could not be evaluated: ${fault}`),
     ...rules.shadow_hits.map(({ rule_id }) => `  ${rule_id} is only watched, and would have spoken`),
     'Model',
-    bundle.status === 'ACTIVE'
-      ? `  ${bundle.bundle_id} version ${bundle.bundle_version} (${bundle.digest.slice(0, 12)}…)`
-      : `  none: ${bundle.reason}`,
+    bundle.status === 'ACTIVE' ? `  ${named(bundle)}` : `  none: ${bundle.reason}`,
     ...opinionOf(model),
-    ...(model.stage2 === undefined
-      ? []
-      : [
-          `  second stage ${model.stage2.bundle_id} version ${model.stage2.bundle_version} (${model.stage2.digest.slice(0, 12)}…)`,
-          ...opinionOf(model.stage2),
-        ]),
+    ...(model.stage2 === undefined ? [] : [`  second stage ${named(model.stage2)}`, ...opinionOf(model.stage2)]),
     'What it stood on',
     `  posture ${posture.mode} (${posture.status}${posture.posture_seq === undefined ? '' : `, number ${posture.posture_seq} of ${posture.scope_key ?? ''}, confirmed ${posture.decided_at_utc ?? ''}`})`,
     `  features ${features.status}${features.reason === undefined ? '' : `: ${features.reason}`}${features.feature_snapshot_hash === undefined ? '' : `, snapshot ${features.feature_snapshot_hash.slice(0, 12)}…`}`,

@@ -5,7 +5,14 @@ import { SystemClock } from '../../substrate/clock/system.clock.js';
 import { ApiClient } from '../client/api-client.js';
 import { askedAtOnce, waitsLines } from '../client/asked-at-once.js';
 import { auditReport, auditVerified, leavesOf, waitForOutcomes, waitForSigned } from '../client/audited.js';
-import { qualityReport, readyToDecide, verificationReport, verified, waitForDecisions } from '../client/decided.js';
+import {
+  named,
+  qualityReport,
+  readyToDecide,
+  verificationReport,
+  verified,
+  waitForDecisions,
+} from '../client/decided.js';
 import { DecisionApi } from '../client/decision-api.js';
 import { DoorApi, type DoorRole, type Run } from '../client/door-api.js';
 import { bringToReady, ensureLiveRun, followed, type Travel } from '../client/journey.js';
@@ -147,6 +154,6 @@ async function bundleOf({ api }: Travel, runId: string): Promise<string> {
   if (row === undefined) return 'nothing: there is no decision';
   const { bundle } = (await decisions.decision(row.decision_id)).decision;
   return bundle.status === 'ACTIVE'
-    ? `bundle ${bundle.bundle_id} version ${bundle.bundle_version} (${bundle.digest.slice(0, 12)}…), and judged by rules`
+    ? `bundle ${named(bundle)}, and judged by rules`
     : `no model (${bundle.reason}): rules alone judged`;
 }

@@ -59,7 +59,7 @@ export class Program {
 
   /** Waits until it is ready and gives its base address. */
   async url(): Promise<string> {
-    await eventually(() => this.#stdout.includes('"took_ms"') || this.#exit !== undefined, Boolean, 60_000);
+    await eventually(() => this.#stdout.includes('"took_ms"') || this.#exit !== undefined, Boolean, 120_000);
     if (this.#exit !== undefined) throw new Error(`the program ended with ${String(this.#exit.code)}: ${this.#stderr}`);
     return (JSON.parse(this.#stdout) as { url: string }).url;
   }

@@ -19,29 +19,31 @@ export const bench: Bench = (note) => wholePath('embedded', note);
 export async function wholePath(
   flavour: 'embedded' | 'real',
   note: (text: string) => void,
+  groups: readonly string[] = ['all'],
 ): Promise<readonly BenchResult[]> {
-  const door = await Door.open(flavour, ['all']);
+  const door = await Door.open(flavour, groups);
   try {
+    const processes = groups.length === 1 ? 'All roles in one process' : `Processes of ${groups.join(' and of ')}`;
     note(
       flavour === 'embedded'
-        ? 'All roles in one process, embedded database with fsync on; the load comes from another process of the machine.'
-        : 'All roles in one process, on Kafka, S3 and Postgres; servers and load on the same two cores.',
+        ? `${processes}, embedded database with fsync on; the load comes from another process of the machine.`
+        : `${processes}, on Kafka, S3 and Postgres; servers and load on the same two cores.`,
     );
     await normal(door);
-    await throughput(door, note);
+    await throughput(door, groups, note);
     const results = await verdicts(door);
-    if (flavour === 'embedded') await rebuild(door, note);
+    if (flavour === 'embedded' && groups.length === 1) await rebuild(door, note);
     return results;
   } finally {
     await door.close();
   }
 }
 
-async function throughput(door: Door, note: (text: string) => void): Promise<void> {
+async function throughput(door: Door, groups: readonly string[], note: (text: string) => void): Promise<void> {
   const { runId, rates } = await streamed(door, ROWS, 'bench');
   note(`${ROWS.toLocaleString('en')} payments streamed as fast as accepted: ${rates}; reconciled after.`);
   note(`Verified: ${await verifiedPerSecond(door, runId, ROWS)} decisions/s made again and compared.`);
-  note(`Resident memory at the most: ${peakMiB(door)} MiB.`);
+  note(`Resident memory at the most: ${groups.map((roles) => peakMiB(door, roles)).join(' and ')} MiB.`);
 }
 
 /** A file streamed as fast as it is accepted, until its last record is a leaf under a signed checkpoint; reconciled. */
@@ -83,8 +85,8 @@ export async function verifiedPerSecond(door: Door, runId: string, rows: number)
   return Math.round((rows * 1_000) / took_ms).toLocaleString('en');
 }
 
-export function peakMiB(door: Door): number {
-  return Math.round(door.peakResidentBytes('all') / 2 ** 20);
+export function peakMiB(door: Door, roles = 'all'): number {
+  return Math.round(door.peakResidentBytes(roles) / 2 ** 20);
 }
 
 /** Until the ladder allows everything: what a process that has just started decides, it decides under a mask. */
@@ -118,7 +120,7 @@ export async function live(door: Door): Promise<void> {
 export async function asked(door: Door, ratePerS: number, seconds: number, name: string): Promise<SingleResult> {
   return await openLoop({
     name: 'POST /v1/decisions',
-    url: `${await door.program('all').url()}/v1/decisions`,
+    url: `${await door.urlOf('df')}/v1/decisions`,
     key: door.key(),
     ratePerS,
     seconds,

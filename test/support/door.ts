@@ -87,11 +87,16 @@ export class Door {
     return Number(kib) * 1024;
   }
 
+  /** Where the process that runs the role is asked. */
+  async urlOf(role: string): Promise<string> {
+    for (const [roles, program] of this.#programs)
+      if (roles === 'all' || roles.split(',').includes(role)) return await program.url();
+    throw new Error(`no process runs ${role}`);
+  }
+
   /** An operator's client of the process that runs the role. */
   async client(role: string): Promise<Http> {
-    for (const [roles, program] of this.#programs)
-      if (roles === 'all' || roles.split(',').includes(role)) return new Http(await program.url(), this.flavour.key());
-    throw new Error(`no process runs ${role}`);
+    return new Http(await this.urlOf(role), this.flavour.key());
   }
 
   async upload(bytes: string | Buffer<ArrayBuffer>, mediaType = 'text/csv'): Promise<Ref> {

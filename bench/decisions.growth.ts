@@ -2,7 +2,7 @@ import { Door } from '../test/support/door.js';
 import { asked, live, normal, peakMiB, streamed, verifiedPerSecond } from './decisions.js';
 import type { Bench } from './harness.js';
 
-const ROWS = 40_000;
+const ROWS = 20_000;
 const SECONDS = 20;
 const MINUTE_MS = 60_000;
 

@@ -26,7 +26,7 @@ import {
   STAGED,
   NORMAL,
   decided,
-} from './engine.kit.js';
+} from '../../../test/support/decision-engine.js';
 
 describe('a verdict', () => {
   it('is the default where nothing speaks against the event, with everything that it came from', () => {

@@ -4,7 +4,15 @@ import { type Bundle, bundleDigest } from '../model/bundle.schema.js';
 import { bundlesFaults } from './artifacts.js';
 import { DecisionEngine } from './engine.js';
 import type { Bundles } from './policy.schema.js';
-import { sealed, bundle, policy, artifactsOf, postureOf, NORMAL, decided } from './engine.kit.js';
+import {
+  sealed,
+  bundle,
+  policy,
+  artifactsOf,
+  postureOf,
+  NORMAL,
+  decided,
+} from '../../../test/support/decision-engine.js';
 
 describe('a second stage', () => {
   /** Says the opposite of the first: what is small is fraud. */

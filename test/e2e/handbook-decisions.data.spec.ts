@@ -1,4 +1,4 @@
-import { createReadStream, readFileSync } from 'node:fs';
+import { createReadStream, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { createGunzip } from 'node:zlib';
@@ -12,6 +12,8 @@ import type { Posture } from '../../src/rails/events/posture.schema.js';
 import { type Bundle, bundleDigest } from '../../src/rails/model/bundle.schema.js';
 import { cli } from '../support/cli.js';
 import { Door, importedRun } from '../support/door.js';
+import { compareWithOracle, openOracle } from '../support/handbook-oracle.js';
+import { servedFeatures, type ServedFeatures } from '../support/handbook-served.js';
 import { Http } from '../support/http.js';
 import { type Inside, openInside } from '../support/inside.js';
 import { ScratchProfile } from '../support/profiles.js';
@@ -30,6 +32,9 @@ describe('the decisions of the handbook file', () => {
   let inside: Inside;
   let run = '';
   let rows = 0;
+  /** The file, as far as it is decided. */
+  let source = '';
+  let served: ServedFeatures;
 
   beforeAll(async () => {
     const file = process.env['PROBITY_TEST_HANDBOOK'] ?? '';
@@ -45,14 +50,17 @@ describe('the decisions of the handbook file', () => {
     rows -= 1;
     door = await Door.open('embedded', ['all']);
     inside = await openInside(door.data);
-    const source = FULL ? readFileSync(file) : `${lines.join('\n')}\n`;
-    ({ run_id: run } = await importedRun(door, source, 'handbook'));
+    source = FULL ? file : join(door.data, 'first-rows.csv');
+    if (!FULL) writeFileSync(source, `${lines.join('\n')}\n`);
+    ({ run_id: run } = await importedRun(door, readFileSync(source), 'handbook'));
     expect(await door.settled(run, LIMIT_MS)).toMatchObject({ state: 'READY' });
     await polled<{ posture: Posture | null }>('dl', '/v1/posture', ({ posture }) => posture?.mode === 'NORMAL');
     const startedMs = performance.now();
     await door.stream(run);
+    const following = servedFeatures(inside.bus, await door.client('ofp'), run, rows);
     await polled<{ decisions: number }>('df', `/v1/decisions/summary?run=${run}`, ({ decisions }) => decisions >= rows);
     told('decided', rows, performance.now() - startedMs);
+    served = await following;
   }, LIMIT_MS);
   afterAll(async () => {
     await inside.close();
@@ -94,6 +102,25 @@ describe('the decisions of the handbook file', () => {
       told('verified', found.compared, found.took_ms);
       expect(found).toMatchObject({ state: 'DONE', compared: rows, equal: rows, not_made_again: 0 });
       expect(found.first_difference).toBeUndefined();
+    },
+    LIMIT_MS,
+  );
+
+  it(
+    'stand on features that equal an independent computation, as the feature plane serves them after gate and bus',
+    async () => {
+      const oracle = await openOracle(source);
+      const { compared, off, ties } = await compareWithOracle(oracle, (id) => served.of(id));
+      // The twin: what was served about another payment is off, whatever else is equal.
+      const crossed = await compareWithOracle(oracle, (id) => served.of(id === 1_000 ? 1_001 : id));
+      oracle.close();
+      const tied = [...new Set(ties.map(({ id }) => id))];
+      process.stdout.write(
+        `${compared} served features compared; ${tied.length} differ by the order within a second: ${tied.join(', ')}\n`,
+      );
+      expect([compared, off]).toEqual([rows, []]);
+      expect(tied.length).toBeLessThan(Math.max(5, compared / 10_000));
+      expect(new Set(crossed.off.map(({ id }) => id))).toEqual(new Set([1_000]));
     },
     LIMIT_MS,
   );

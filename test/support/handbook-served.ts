@@ -1,10 +1,11 @@
 import type { SnapshotsResponse } from '../../src/modules/feature-plane/feature-plane.port.js';
 import { asTopicName } from '../../src/rails/eb-ref.js';
 import { isOtherType, readEvent } from '../../src/rails/events/read-event.js';
-import { PIN_NAMES, type RunPins } from '../../src/rails/pins.js';
+import type { ContextPins } from '../../src/rails/pins.js';
 import type { EventPlace } from '../../src/substrate/projection/event-place.js';
 import type { Bus } from '../../src/substrate/bus/bus.port.js';
 import { HANDBOOK } from '../contract/feature-plane.kit.js';
+import { placeOf } from './event-place.js';
 import { HANDBOOK_FEATURES } from './handbook-oracle.js';
 import type { Http } from './http.js';
 
@@ -28,23 +29,15 @@ export async function servedFeatures(bus: Bus, ofp: Http, runId: string, rows: n
     marks.map(({ partition, lowWater }) => ({ topic: TRAFFIC, partition, offset: lowWater })),
   );
   try {
-    for (let pins: RunPins | undefined; values.size < rows;) {
+    for (let pins: ContextPins | undefined; values.size < rows;) {
       const triggers: EventPlace[] = [];
       for (const { partition, records } of await reader.poll({ recordsMax: 4 * ASKED_AT_ONCE, waitMs: 1_000 }))
         for (const { offset, value } of records) {
           if (isOtherType(value, (type) => type === 'transaction')) continue;
           const read = readEvent(value);
           if (!read.ok || read.event.envelope.run_id !== runId) continue;
-          const { envelope, eventId, eventType, payload } = read.event;
-          pins ??= Object.fromEntries(PIN_NAMES.map((name) => [name, envelope[name]])) as unknown as RunPins;
-          triggers.push({
-            event_id: eventId,
-            event_type: eventType,
-            ts_utc: envelope.ts_utc,
-            partition,
-            offset,
-            payload,
-          });
+          ({ pins } = read.event);
+          triggers.push(placeOf(read.event, { partition, offset }));
         }
       for (let from = 0; from < triggers.length; from += ASKED_AT_ONCE) {
         const some = triggers.slice(from, from + ASKED_AT_ONCE);

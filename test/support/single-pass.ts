@@ -13,6 +13,7 @@ import type { RunPins } from '../../src/rails/pins.js';
 import type { PolicyRev } from '../../src/rails/policy-rev.js';
 import { toEpochMicros } from '../../src/rails/time.js';
 import type { Bus, BusRecord } from '../../src/substrate/bus/bus.port.js';
+import { placeOf } from './event-place.js';
 
 const TRAFFIC = asTopicName('fp.bus.traffic.v1');
 const CONTROL = asTopicName('fp.bus.control.v1');
@@ -40,20 +41,13 @@ export class SinglePass {
     for (const { topic, partition, record } of read) {
       const found = readEvent(record.value);
       if (!found.ok || (found.event.pins as Partial<RunPins>).run_id !== pins.run_id) continue;
-      const { eventId, eventType, ts, payload, envelope } = found.event;
+      const { eventId, eventType, ts, payload } = found.event;
       const { offset } = record;
       if (topic === CONTROL && eventType === 'label')
         labels.push({ ...(payload as unknown as Label), partition, offset });
       if (topic !== TRAFFIC || eventType !== 'transaction') continue;
       events.push({ eventId, eventType, ts, partition, offset, payload });
-      triggers.push({
-        event_id: eventId,
-        event_type: eventType,
-        ts_utc: envelope.ts_utc,
-        partition,
-        offset,
-        payload: payload,
-      });
+      triggers.push(placeOf(found.event, { partition, offset }));
     }
     [this.#events, this.#labels, this.triggers] = [events, labels, triggers];
   }

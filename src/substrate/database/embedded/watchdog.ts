@@ -23,9 +23,13 @@ import { formatIdentity, identityOf, isAlive, parseIdentity, signal, type Proces
  * `members` open for writing, and a reader gets the end of the file when the last writer has closed it or died. The reader
  * is this script, in a session of its own, with nothing to do but to wait.
  *
+ *     spawned --a line: the starter has written down who watches--> watching; end of file: the starter died first --> gone
  *     watching --end of file--> closing: the FIFO is renamed, so nobody can join
  *        ^                         |
  *        +--somebody had joined----+--nobody had--> stopping: INT (fast), after 4 s QUIT (immediate) --> gone
+ *
+ * A watchdog that nobody has written down must not act: the next starter does not know that it has to wait for it, and it
+ * would rename that one's FIFO and stop that one's server.
  *
  * Somebody may open the FIFO between the end of the file and the renaming. Members write a line when they join and then
  * once a second, so a second read tells: a line means somebody, the end of the file nobody.
@@ -43,6 +47,7 @@ server() {
   case $(command_of "$pid") in *"postgres -D $1/cluster "*) return 0 ;; esac
   return 1
 }
+read -r _ || exit 0
 while :; do
   while read -r _; do :; done
   mv members members.closing 2>/dev/null || exit 0
@@ -146,7 +151,8 @@ async function untilOldWatchdogIsGone(layout: Layout, clock: Clock): Promise<voi
 
 /**
  * The starter opens the FIFO itself and hands the reading end over, so there is no moment in which a server could run
- * unwatched: should the starter die at any point, the watchdog's first read is the end of the file.
+ * unwatched: should the starter die at any point behind the first beat, the watchdog's next read is the end of the file; before
+ * it, no server of this starter runs.
  */
 function startWatchdog(layout: Layout): Membership {
   return explaining(layout.folder, () => {
@@ -170,6 +176,7 @@ function startWatchdog(layout: Layout): Membership {
       if (identity === undefined) throw new ProbityError('DATABASE_START_FAILED', '/bin/sh cannot be started');
       child.unref();
       writeFileSync(layout.watchdogFile, `${formatIdentity(identity)}\n`, { mode: 0o644 });
+      writeSync(writer, '\n');
     } catch (error) {
       closeSync(writer);
       throw error;

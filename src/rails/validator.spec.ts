@@ -78,6 +78,8 @@ describe('a schema in parts', () => {
   whole.addFormat('date-time', { type: 'string', validate: isUtcMicros });
   const schema = Type.Object({
     outcome: Type.Union([Type.Literal('A'), Type.Literal('B'), Type.Literal(3)]),
+    // Some of its members are constants, and one is not.
+    mixed: Type.Optional(Type.Union([Type.Literal('A'), Type.Integer()])),
     either: Type.Union([closed({ kind: Type.Literal('x'), at: UtcMicrosSchema }), closed({ kind: Type.Literal('y') })]),
     one: closed({ id: Type.String(), default: Type.Optional(closed({ id: Type.String() })) }),
     other: Type.Optional(closed({ id: Type.String(), default: Type.Optional(closed({ id: Type.String() })) })),
@@ -95,6 +97,7 @@ describe('a schema in parts', () => {
   const values = fc.record(
     {
       outcome: fc.constantFrom('A', 'B', 'C', 3, 4),
+      mixed: fc.constantFrom('A', 'B', 7),
       either: fc.constantFrom(
         { kind: 'x', at: '2018-02-28T00:00:00.000000Z' },
         { kind: 'x' },

@@ -8,6 +8,7 @@ import { serve } from './commands/serve.js';
 import { addAuditCommands } from './cli-audit.js';
 import { addDecisionCommands } from './cli-decision.js';
 import { addDoorCommands } from './cli-door.js';
+import { addLabelCommands } from './cli-label.js';
 import { addModelCommands } from './cli-model.js';
 import { asPort, profiled, withJson } from './cli-options.js';
 import type { CliOptions, Run } from './cli-run.js';
@@ -43,6 +44,7 @@ export async function runCli(words: readonly string[], options: CliOptions): Pro
   addDoorCommands(program, options, run);
   const verify = addDecisionCommands(program, options, run);
   addAuditCommands(program, verify, options, run);
+  addLabelCommands(program, options, run);
   addModelCommands(program, run);
 
   try {

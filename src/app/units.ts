@@ -31,7 +31,9 @@ import { ADMISSION_POLICY } from '../modules/ingestion-gate/ingestion-gate.polic
 import { INGESTION_GATE_CONTRACT, IngestionGatePort } from '../modules/ingestion-gate/ingestion-gate.port.js';
 import { IngestionGateService } from '../modules/ingestion-gate/ingestion-gate.service.js';
 import { LabelStoreModule } from '../modules/label-store/label-store.module.js';
-import { FEED_POLICY } from '../modules/label-store/label-store.policy.js';
+import { FEED_POLICY, STORE_POLICY } from '../modules/label-store/label-store.policy.js';
+import { LABEL_STORE_CONTRACT, LabelStorePort } from '../modules/label-store/label-store.port.js';
+import { LabelStoreService } from '../modules/label-store/label-store.service.js';
 import { LabelStoreStore } from '../modules/label-store/label-store.store.js';
 import { ProducerEdgesGateway } from '../modules/producer-edges/producer-edges.gateway.js';
 import { ProducerEdgesModule } from '../modules/producer-edges/producer-edges.module.js';
@@ -130,9 +132,10 @@ export const UNITS: UnitTable = defineUnits(
     labels: {
       unit: 'label-store',
       kind: 'control service',
-      why: 'Publishes what became known of the events of sealed worlds, and when.',
+      why: 'The one truth about what became known of events, by whom, and when.',
       module: LabelStoreModule,
-      calls: [],
+      port: { token: LabelStorePort, service: LabelStoreService, contract: LABEL_STORE_CONTRACT },
+      calls: ['ig'],
       consumes: {
         group: 'labels',
         topics: ['fp.bus.control.v1'],
@@ -143,7 +146,7 @@ export const UNITS: UnitTable = defineUnits(
       produces: ['fp.bus.control.v1'],
       schema: 'label_store',
       prefixes: [],
-      policies: [FEED_POLICY],
+      policies: [FEED_POLICY, STORE_POLICY],
       instances: 'many',
     },
     ofp: {

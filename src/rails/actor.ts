@@ -30,13 +30,18 @@ export const ActorSchema = closed(
       description: 'SYSTEM::<unit or producer>, HUMAN::<id>, ANONYMOUS',
     }),
     source_type: Type.Union([Type.Literal('SYSTEM'), Type.Literal('HUMAN'), Type.Literal('ANONYMOUS')]),
-    auth_mode: Type.Union([Type.Literal('API_KEY'), Type.Literal('OIDC'), Type.Literal('NONE')]),
+    auth_mode: Type.Union([
+      Type.Literal('API_KEY'),
+      Type.Literal('OIDC'),
+      Type.Literal('SIGNATURE'),
+      Type.Literal('NONE'),
+    ]),
   },
   {
     description: 'Who did something, as found by authentication.',
     oneOf: [
-      // NONE: a unit that acts inside its own process, where no credential passes.
-      kind('SYSTEM', `^SYSTEM::${ID}$`, ['API_KEY', 'OIDC', 'NONE']),
+      // NONE: a unit that acts inside its own process, where no credential passes. SIGNATURE: the message itself is signed.
+      kind('SYSTEM', `^SYSTEM::${ID}$`, ['API_KEY', 'OIDC', 'SIGNATURE', 'NONE']),
       // Nobody is a certain person without having shown it.
       kind('HUMAN', `^HUMAN::${ID}$`, ['API_KEY', 'OIDC']),
       kind('ANONYMOUS', '^ANONYMOUS$', ['NONE']),
@@ -47,7 +52,7 @@ export const ActorSchema = closed(
 /** Who did something, as it stands in receipts, facts and audit records. */
 export type Actor = Sealed<typeof ActorSchema>;
 export type SourceType = 'SYSTEM' | 'HUMAN' | 'ANONYMOUS';
-export type AuthMode = 'API_KEY' | 'OIDC' | 'NONE';
+export type AuthMode = 'API_KEY' | 'OIDC' | 'SIGNATURE' | 'NONE';
 
 const actors = validatorOf(ActorSchema, 'the actor');
 

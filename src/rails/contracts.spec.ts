@@ -151,15 +151,18 @@ const EXAMPLES: Readonly<Record<string, { readonly good: readonly object[]; read
     good: [
       {
         label_id: digestText('l'),
-        target_event_id: 'e-1',
+        ledger_seq: 1,
+        target: { kind: 'EVENT', event_id: 'e-1' },
         label_type: 'fraud_disposition',
         label_value: 'FRAUD_CONFIRMED',
         effective_at_utc: '2018-04-01T00:00:31.000000Z',
         observed_at_utc: '2018-04-08T00:00:31.000000Z',
-        source: { kind: 'truth_product', output_id: 'labels' },
+        recorded_at_utc: '2018-04-08T00:00:31.000000Z',
+        source: { type: 'SYSTEM', namespace: 'world', actor: systemActor('labels') },
+        policy_rev: sealPolicy('labels.store', 1, {}).policy_rev,
       },
     ],
-    bad: { label_value: 'PERHAPS' },
+    bad: { target: { kind: 'EVENT' } },
   },
   'payload.dl.posture': {
     good: [
@@ -215,7 +218,7 @@ describe('the published contracts', () => {
 
   it.each(RAILS_CONTRACTS)('$name works in a validator that knows nothing of this program', (contract) => {
     const document = JSON.parse(readFileSync(new URL(contractFileName(contract), FOLDER), 'utf8')) as { $id: string };
-    expect(document.$id).toBe(`urn:probity:schema:${contract.name}:v1`);
+    expect(document.$id).toBe(`urn:probity:schema:${contract.name}:v${contract.version}`);
     const ajv = new Ajv2020({ strict: true });
     addFormats.default(ajv);
     const validate = ajv.compile(document);

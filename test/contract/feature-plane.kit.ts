@@ -5,9 +5,11 @@ import { FeatureEngine } from '../../src/modules/feature-plane/feature-plane.eng
 import { FEATURES_POLICY } from '../../src/modules/feature-plane/feature-plane.port.js';
 import { FeaturePlaneService } from '../../src/modules/feature-plane/feature-plane.service.js';
 import { FeaturePlaneStore } from '../../src/modules/feature-plane/feature-plane.store.js';
+import { systemActor } from '../../src/rails/actor.js';
 import type { Offset, TopicName } from '../../src/rails/eb-ref.js';
-import { labelIdRecipe } from '../../src/rails/decision/ids.js';
+import type { EventId } from '../../src/rails/envelope.schema.js';
 import type { FeatureDefinitions } from '../../src/rails/features/definition.schema.js';
+import { labelIdOf } from '../../src/rails/labels/target.js';
 import { asPins, type RunPins } from '../../src/rails/pins.js';
 import { sealPolicy } from '../../src/rails/policy-rev.js';
 import { fromEpochMicros } from '../../src/rails/time.js';
@@ -62,28 +64,27 @@ export function envelopeOf(pins: RunPins, { id, second, customer, terminal, amou
 export function labelOf(pins: RunPins, target: string, observedSecond: number, isFraud = true): object {
   const observed_at_utc = fromEpochMicros(START_MICROS + observedSecond * 1e6);
   const label_value = isFraud ? 'FRAUD_CONFIRMED' : 'LEGIT_CONFIRMED';
-  const label_id = labelIdRecipe.derive({
-    pins,
-    target_event_id: target,
-    label_type: 'fraud_disposition',
-    label_value,
-    observed_at_utc,
-  });
+  const of = { kind: 'EVENT', event_id: target as EventId } as const;
+  const [label_type, namespace, handle] = ['fraud_disposition', 'test', `${label_value} ${observed_at_utc}`];
+  const label_id = labelIdOf({ pins, target: of, label_type, namespace, handle });
   return {
     ...pins,
     event_id: label_id,
     event_type: 'label',
-    schema_version: 'v1',
-    producer: 'labels',
+    schema_version: 'v2',
+    producer: 'label-store',
     ts_utc: observed_at_utc,
     payload: {
       label_id,
-      target_event_id: target,
-      label_type: 'fraud_disposition',
+      ledger_seq: 1,
+      target: of,
+      label_type,
       label_value,
       effective_at_utc: observed_at_utc,
       observed_at_utc,
-      source: { kind: 'truth_product', output_id: 'labels' },
+      recorded_at_utc: observed_at_utc,
+      source: { type: 'SYSTEM', namespace, actor: systemActor('labels') },
+      policy_rev: sealPolicy('labels.feed', 1, {}).policy_rev,
     },
   };
 }

@@ -1,5 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { randomBytes } from 'node:crypto';
+import { LabelTeller } from '../../src/modules/label-store/label-teller.job.js';
+import { LedgerStore } from '../../src/modules/label-store/ledger.store.js';
 import { LabelFeed } from '../../src/modules/label-store/label-feed.job.js';
 import { LabelStoreConsumer } from '../../src/modules/label-store/label-store.consumer.js';
 import { FEED_POLICY } from '../../src/modules/label-store/label-store.policy.js';
@@ -46,9 +48,25 @@ const labelRows = LABELS.map(({ key, is_fraud, second }) => ({
   ts_utc: T(second),
 })) as unknown as readonly TrafficRow[];
 
+/** Of a process that dies behind so many batches. */
+class DyingLedger extends LedgerStore {
+  constructor(
+    database: Database,
+    private left: number,
+  ) {
+    super(database);
+  }
+
+  override async append(...given: Parameters<LedgerStore['append']>): ReturnType<LedgerStore['append']> {
+    this.left -= 1;
+    if (this.left < 0) throw new Error('killed');
+    return await super.append(...given);
+  }
+}
+
 /** One suite for every database, bus and object store that the feed may stand on. */
 export function labelFeedSuite(ground: () => FeedGround): void {
-  let opened: LabelFeed[];
+  let opened: { onModuleDestroy(): Promise<void> }[];
   beforeEach(() => {
     opened = [];
   });
@@ -56,16 +74,30 @@ export function labelFeedSuite(ground: () => FeedGround): void {
     await Promise.all(opened.map((each) => each.onModuleDestroy()));
   });
 
-  function open(publish: 'all' | 'fraud_and_corrections' = 'fraud_and_corrections', batch = 2) {
+  function open(
+    publish: 'all' | 'fraud_and_corrections' = 'fraud_and_corrections',
+    batch = 2,
+    ledger = new LedgerStore(ground().database),
+  ) {
     const { database, bus, objects } = ground();
     const policy = sealPolicy('labels.feed', 1, { publish, batch_labels_max: batch });
     const policies = new StaticPolicies(new Map([[FEED_POLICY.policy_id, policy]]));
     const store = new LabelStoreStore(database);
     const clock = new SystemClock();
     const { telemetry, metricsText } = recordedTelemetry();
-    const feed = new LabelFeed(store, objects, bus, policies, clock, telemetry);
-    opened.push(feed);
-    return { store, feed, metricsText, consumer: new LabelStoreConsumer(store, objects, feed, clock, telemetry) };
+    const teller = new LabelTeller(ledger, database, bus, clock, telemetry);
+    const feed = new LabelFeed(store, ledger, teller, objects, policies, clock, telemetry);
+    opened.push(teller, feed);
+    const consumer = new LabelStoreConsumer(store, objects, feed, clock, telemetry);
+    const start = (): void => {
+      teller.onApplicationBootstrap();
+      feed.onApplicationBootstrap();
+    };
+    const stop = async (): Promise<void> => {
+      await feed.onModuleDestroy();
+      await teller.onModuleDestroy();
+    };
+    return { store, start, stop, metricsText, consumer };
   }
 
   const made = async (
@@ -135,7 +167,10 @@ export function labelFeedSuite(ground: () => FeedGround): void {
     const { run_id: _run, ...world } = run.pins;
     const keys = new Map(rowsOf(20).map(({ key }) => [eventIdOf('transactions', key, world as never), key]));
     return labels
-      .map(({ target_event_id, label_value }) => `${keys.get(target_event_id) ?? '?'} ${label_value}`)
+      .map(
+        ({ target, label_value }) =>
+          `${keys.get(target.kind === 'EVENT' ? target.event_id : '') ?? '?'} ${label_value}`,
+      )
       .sort();
   };
 
@@ -149,7 +184,7 @@ export function labelFeedSuite(ground: () => FeedGround): void {
   it('publishes frauds and what takes one back, each once, with the time from which it counts', async () => {
     const run = await made({ labels: labelRows, partRows: 2 });
     const unit = open();
-    unit.feed.onApplicationBootstrap();
+    unit.start();
     await read(unit.consumer, run);
     expect(await ended(unit, run)).toMatchObject({ state: 'DONE', rows_total: 5, next_row: 5, published: 4 });
     const labels = await published(run);
@@ -160,7 +195,7 @@ export function labelFeedSuite(ground: () => FeedGround): void {
   it('publishes all of them where the policy says so, and READY that comes again changes nothing', async () => {
     const run = await made({ labels: labelRows });
     const unit = open('all');
-    unit.feed.onApplicationBootstrap();
+    unit.start();
     await read(unit.consumer, run);
     expect(await ended(unit, run)).toMatchObject({ state: 'DONE', published: 5 });
     await read(unit.consumer, run);
@@ -172,14 +207,25 @@ export function labelFeedSuite(ground: () => FeedGround): void {
     const run = await made({ labels: labelRows });
     const unit = open();
     await read(unit.consumer, run);
-    // As a process leaves it that died behind the first three rows: t-1 and t-5 are out, the correction of t-5 is not.
-    await ground().database.query(
-      `update feeds set state = 'PUBLISHING', next_row = 3, published = 2, holder = 'dead', lease_until = now() - interval '1 s' where run_id = $1`,
-      [run.run_id],
+    // A process that dies behind its first batch: t-1 and t-5 have entered, the correction of t-5 has not.
+    const dying = open('fraud_and_corrections', 2, new DyingLedger(ground().database, 1));
+    dying.start();
+    await eventually(
+      async () => await unit.store.taken(run.run_id),
+      (feed) => feed?.next_row === 3,
     );
-    unit.feed.onApplicationBootstrap();
+    await dying.stop();
+    await ground().database.query(`update feeds set lease_until = now() - interval '1 s' where run_id = $1`, [
+      run.run_id,
+    ]);
+    expect(await unit.store.taken(run.run_id)).toMatchObject({ state: 'PUBLISHING', next_row: 3, published: 2 });
+    unit.start();
     expect(await ended(unit, run)).toMatchObject({ state: 'DONE', published: 4 });
-    expect(told(run, await published(run))).toEqual(['t-5 LEGIT_CONFIRMED', 't-9 FRAUD_CONFIRMED']);
+    const labels = await published(run);
+    expect(told(run, labels)).toEqual(FRAUDS_AND_CORRECTION);
+    const correction = labels.find(({ label_value }) => label_value === 'LEGIT_CONFIRMED');
+    const corrected = labels.find(({ label_id }) => label_id === correction?.supersedes);
+    expect(corrected).toMatchObject({ label_value: 'FRAUD_CONFIRMED', target: correction?.target });
   });
 
   it('passes by what nobody can read, and counts it', async () => {
@@ -215,7 +261,7 @@ export function labelFeedSuite(ground: () => FeedGround): void {
   ])('refuses labels %s, names why, and publishes none of them', async (_, change, code) => {
     const run = await made({ labels: labelRows, ...change });
     const unit = open();
-    unit.feed.onApplicationBootstrap();
+    unit.start();
     await read(unit.consumer, run);
     const feed = await ended(unit, run);
     expect(feed).toMatchObject({ state: 'REFUSED', published: 0 });
@@ -228,7 +274,7 @@ export function labelFeedSuite(ground: () => FeedGround): void {
       const [first, ...rest] = labelRows;
       const run = await made({ labels: [{ ...first, is_fraud: 'yes' } as never, ...rest] });
       const unit = open();
-      unit.feed.onApplicationBootstrap();
+      unit.start();
       await read(unit.consumer, run);
       expect((await ended(unit, run)).detail).toMatch(/LBL_ROW_INVALID: .*labels\/part-000000\.ndjson\/is_fraud/);
     });

@@ -13,7 +13,7 @@ import { ProducerEdgesModule } from '../../src/modules/producer-edges/producer-e
 import { EDGES_POLICY, type EdgesPolicy } from '../../src/modules/producer-edges/producer-edges.policy.js';
 import { ProducerEdgesStore } from '../../src/modules/producer-edges/producer-edges.store.js';
 import { cloudEventIdOf } from '../../src/modules/producer-edges/cloud-event.core.js';
-import { eventIdOf } from '../../src/modules/producer-edges/transaction.core.js';
+import { edgeEventIdOf } from '../../src/modules/producer-edges/producer-edges.port.js';
 import { INGESTION_GATE_CONTRACT, IngestionGatePort } from '../../src/modules/ingestion-gate/ingestion-gate.port.js';
 import { type JsonValue } from '../../src/rails/canonical-json.js';
 import { digestText } from '../../src/rails/digest.js';
@@ -150,7 +150,7 @@ describe('the edges of producers', () => {
     const first = await operator.post('/v1/transactions', PAYMENT, {
       traceparent: `00-${traceId}-b7ad6b7169203331-01`,
     });
-    const event_id = eventIdOf('payments-api', 't-1');
+    const event_id = edgeEventIdOf('payments-api', 't-1');
     expect([first.status, first.body]).toMatchObject([201, { decision: 'ADMIT', event_id, transaction_id: 't-1' }]);
     results.demand(first.body);
     expect(gate.admitted.get(event_id)).toMatchObject({

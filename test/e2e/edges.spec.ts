@@ -8,7 +8,7 @@ import { policyKindsOf } from '../../src/app/unit-table.js';
 import { UNITS } from '../../src/app/units.js';
 import { TRAFFIC_TOPIC } from '../../src/modules/ingestion-gate/ingestion-gate.port.js';
 import { type EdgeResult } from '../../src/modules/producer-edges/edge.result.js';
-import { eventIdOf } from '../../src/modules/producer-edges/transaction.core.js';
+import { edgeEventIdOf } from '../../src/modules/producer-edges/producer-edges.port.js';
 import { asOffset, asTopicName } from '../../src/rails/eb-ref.js';
 import { type RunPins } from '../../src/rails/pins.js';
 import { Captured } from '../support/cli.js';
@@ -61,7 +61,7 @@ describe('payments through an edge and the gate, as the shipped local profile ha
     const first = await operator.post('/v1/transactions', PAYMENT);
     expect([first.status, first.body]).toMatchObject([
       201,
-      { decision: 'ADMIT', event_id: eventIdOf('payments-api', 't-1') },
+      { decision: 'ADMIT', event_id: edgeEventIdOf('payments-api', 't-1') },
     ]);
     const { receipt_id, eb_ref } = first.body as EdgeResult;
     const again = await operator.post('/v1/transactions', PAYMENT);

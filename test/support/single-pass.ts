@@ -5,6 +5,7 @@ import { asTopicName, type Offset, type TopicName } from '../../src/rails/eb-ref
 import type { FeatureDefinitions } from '../../src/rails/features/definition.schema.js';
 import type { FeatureEvent } from '../../src/rails/features/event-table.js';
 import { FeatureState } from '../../src/rails/features/feature-state.js';
+import { labelFactOf } from '../../src/rails/features/label-table.js';
 import { planOf } from '../../src/rails/features/plan.js';
 import { type FeatureSnapshot, snapshotOf } from '../../src/rails/features/snapshot.js';
 import type { Label } from '../../src/rails/events/label.schema.js';
@@ -75,14 +76,7 @@ export class SinglePass {
     state.applyLabels(
       this.#labels
         .filter(({ partition, offset }) => within(CONTROL, partition, offset))
-        .map(({ label_id, target_event_id, observed_at_utc, label_value, partition, offset }) => ({
-          labelId: label_id,
-          target: target_event_id,
-          observed: toEpochMicros(observed_at_utc),
-          isFraud: label_value === 'FRAUD_CONFIRMED',
-          partition,
-          offset,
-        })),
+        .flatMap((label) => labelFactOf(label, label) ?? []),
     );
     return triggers.map(({ event_id, event_type, ts_utc, partition, offset, payload }) => {
       const ts = toEpochMicros(ts_utc);

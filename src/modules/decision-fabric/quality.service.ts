@@ -1,7 +1,9 @@
 import { Injectable } from '@nestjs/common';
 import { asTopicName } from '../../rails/eb-ref.js';
-import { type Label, LabelSchema } from '../../rails/events/label.schema.js';
+import { LabelSchema } from '../../rails/events/label.schema.js';
 import { readEvent } from '../../rails/events/read-event.js';
+import { labelFactOf, LabelTable } from '../../rails/features/label-table.js';
+import type { EpochMicros } from '../../rails/time.js';
 import { validatorOf } from '../../rails/validator.js';
 import { Bus } from '../../substrate/bus/bus.port.js';
 import { DecisionFabricStore } from './decision-fabric.store.js';
@@ -48,7 +50,7 @@ export class QualityService {
   /** The last word on each event, whatever the order in which the words were published. */
   async #frauds(runId: string): Promise<readonly string[]> {
     const mark = Buffer.from(`"run_id":"${runId}"`);
-    const last = new Map<string, Label>();
+    const known = new LabelTable();
     for (const marks of await this.bus.marks(CONTROL)) {
       const tap = new LogTap(this.bus, marks);
       const cursor = tap.cursor(({ value }) =>
@@ -59,15 +61,15 @@ export class QualityService {
           const read = readEvent(record.value);
           if (!read.ok || read.event.eventType !== 'label' || read.event.envelope.run_id !== runId) continue;
           const checked = labels.check(read.event.payload);
-          if (!checked.ok) continue;
-          const before = last.get(checked.value.target_event_id);
-          if (before === undefined || before.observed_at_utc <= checked.value.observed_at_utc)
-            last.set(checked.value.target_event_id, checked.value);
+          const at = { partition: marks.partition, offset: record.offset };
+          const fact = checked.ok ? labelFactOf(checked.value, at) : null;
+          if (fact !== null) known.add(fact);
         }
       } finally {
         await tap.close();
       }
     }
-    return [...last].flatMap(([target, { label_value }]) => (label_value === 'FRAUD_CONFIRMED' ? [target] : []));
+    const targets = new Set([...known.facts()].map(({ target }) => target));
+    return [...targets].filter((target) => known.isFraud(target, Number.POSITIVE_INFINITY as EpochMicros));
   }
 }

@@ -1,12 +1,11 @@
 import { type Basis, nextOffset } from '../../rails/basis.js';
 import { asTopicName } from '../../rails/eb-ref.js';
-import { type Label, LabelSchema } from '../../rails/events/label.schema.js';
+import { LabelSchema } from '../../rails/events/label.schema.js';
 import { readEvent } from '../../rails/events/read-event.js';
 import type { FeatureEvent } from '../../rails/features/event-table.js';
 import type { Cut } from '../../rails/features/feature-state.js';
-import type { LabelFact } from '../../rails/features/label-table.js';
+import { type LabelFact, labelFactOf } from '../../rails/features/label-table.js';
 import { isNoWorld } from '../../rails/pins.js';
-import { toEpochMicros } from '../../rails/time.js';
 import { validatorOf } from '../../rails/validator.js';
 import type { LogCursor } from '../../substrate/bus/log-tap.js';
 
@@ -81,16 +80,7 @@ export class ReplayedState<State extends FoldedState> {
 
   #fact(payload: unknown, at: Pick<LabelFact, 'partition' | 'offset'>): void {
     const checked = labels.check(payload);
-    if (!checked.ok || checked.value.label_value === 'FRAUD_SUSPECTED') return;
-    const label: Label = checked.value;
-    this.state.applyLabels([
-      {
-        labelId: label.label_id,
-        target: label.target_event_id,
-        observed: toEpochMicros(label.observed_at_utc),
-        isFraud: label.label_value === 'FRAUD_CONFIRMED',
-        ...at,
-      },
-    ]);
+    const fact = checked.ok ? labelFactOf(checked.value, at) : null;
+    if (fact !== null) this.state.applyLabels([fact]);
   }
 }

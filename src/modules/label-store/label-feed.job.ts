@@ -1,61 +1,51 @@
 import { randomUUID } from 'node:crypto';
 import { Injectable, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
-import type { Counter } from '@opentelemetry/api';
-import { asTopicName } from '../../rails/eb-ref.js';
-import type { EventId } from '../../rails/envelope.schema.js';
 import { isProbityError, ProbityError } from '../../rails/errors/probity-error.js';
-import { fromEpochMs } from '../../rails/time.js';
+import { type LabelTarget, targetKey } from '../../rails/labels/target.js';
+import { fromEpochMs, type UtcMicros } from '../../rails/time.js';
 import { validatorOf } from '../../rails/validator.js';
-import { Bus, type BusProducer, type PartitionAppend } from '../../substrate/bus/bus.port.js';
-import { partitionFor } from '../../substrate/bus/partition.core.js';
 import { Clock } from '../../substrate/clock/clock.port.js';
+import type { Queryable, Transaction } from '../../substrate/database/database.port.js';
 import { Objects } from '../../substrate/objects/objects.port.js';
 import { Policies } from '../../substrate/policy/policy.port.js';
 import { Telemetry } from '../../substrate/telemetry/telemetry.port.js';
 import { eventIdOf, type LabelRow, LabelRowSchema } from '../data-engine/data-engine.port.js';
 import { openSealedOutput, readRunFacts } from '../scenario-runner/run-facts.port.js';
-import { labelEnvelope, RowChoice } from './label-row.core.js';
-import { FEED_POLICY } from './label-store.policy.js';
+import { type Entry, eventTarget } from './assertion.core.js';
+import { type PlacedLabel, RowChoice, SEALED_LABEL_TYPE, sealedEntry } from './label-row.core.js';
+import { FEED_POLICY, WORLD } from './label-store.policy.js';
 import { type Feed, LabelStoreStore } from './label-store.store.js';
+import { LabelTeller } from './label-teller.job.js';
+import { LedgerStore } from './ledger.store.js';
 
-const CONTROL = asTopicName('fp.bus.control.v1');
 const PART_BYTES_MAX = 8 * 1024 * 1024;
 const LEASE_MS = 15_000;
 const LOOK_AGAIN_MS = 5_000;
 
 const rows = validatorOf(LabelRowSchema, 'the row');
 
-/** A label that is chosen to be published, with the row behind it. */
-interface Chosen {
-  readonly target: EventId;
-  readonly text: string;
-}
+type Progress = Parameters<LabelStoreStore['advance']>[3];
 
 /**
- * Publishes the labels of sealed worlds as control facts, ahead of time: readers count each from its observed time on.
- *
- * Where log and database are one, a batch and the progress behind it are one commit, and each label stands on the topic once. Elsewhere a crash between
- * the two publishes one batch again: the same facts under the same ids, which change nothing for whoever reads them.
+ * Brings the labels of sealed worlds into the ledger as soon as their runs are READY, ahead of time: readers count each from its observed time
+ * on, which is the world's. A batch and how far it has come are one commit.
  */
 @Injectable()
 export class LabelFeed implements OnApplicationBootstrap, OnModuleDestroy {
   readonly #holder = randomUUID();
   readonly #ended = new AbortController();
-  readonly #published: Counter;
   #bell = new AbortController();
   #loop: Promise<void> = Promise.resolve();
-  #producer: BusProducer | undefined;
 
   constructor(
     private readonly store: LabelStoreStore,
+    private readonly ledger: LedgerStore,
+    private readonly teller: LabelTeller,
     private readonly objects: Objects,
-    private readonly bus: Bus,
     private readonly policies: Policies,
     private readonly clock: Clock,
     private readonly telemetry: Telemetry,
-  ) {
-    this.#published = telemetry.meter.createCounter('labels.published', { description: 'labels on the control topic' });
-  }
+  ) {}
 
   onApplicationBootstrap(): void {
     this.#loop = this.#run();
@@ -65,7 +55,6 @@ export class LabelFeed implements OnApplicationBootstrap, OnModuleDestroy {
     this.#ended.abort();
     this.#bell.abort();
     await this.#loop;
-    await this.#producer?.close().catch(() => undefined);
   }
 
   /** There may be something to publish. */
@@ -108,14 +97,14 @@ export class LabelFeed implements OnApplicationBootstrap, OnModuleDestroy {
     const choice = new RowChoice(publish);
     let published = feed.published;
     let row = 0;
-    let batch: Chosen[] = [];
+    let batch: PlacedLabel[] = [];
     for await (const { sealed, target } of this.#rows(feed)) {
       if (this.#ended.signal.aborted) throw new ProbityError('RPC_UNAVAILABLE', 'the process is being stopped');
       const wanted = choice.wants(sealed);
       row += 1;
       // Rows that were published before are read again for what they say of later ones, and not published again.
       if (row <= feed.next_row || !wanted) continue;
-      batch.push({ target, text: labelEnvelope(sealed, target, feed.pins, feed.output_id ?? '') });
+      batch.push({ sealed, row, target });
       if (batch.length < batchMax) continue;
       published += batch.length;
       await this.#append(feed, batch, { nextRow: row, published, state: 'PUBLISHING' });
@@ -130,7 +119,7 @@ export class LabelFeed implements OnApplicationBootstrap, OnModuleDestroy {
   async *#rows({
     pins,
     output_id,
-  }: Feed): AsyncGenerator<{ readonly sealed: LabelRow; readonly target: EventId }, void> {
+  }: Feed): AsyncGenerator<{ readonly sealed: LabelRow; readonly target: LabelTarget }, void> {
     const facts = await readRunFacts(this.objects, pins.run_id);
     const output = facts?.view.outputs.find((each) => each.output_id === output_id);
     if (facts === null || output === undefined)
@@ -150,60 +139,49 @@ export class LabelFeed implements OnApplicationBootstrap, OnModuleDestroy {
         const checked = rows.check(parsed(line));
         if (!checked.ok)
           throw new ProbityError('LBL_ROW_INVALID', `${ref.locator}${checked.fault.at} ${checked.fault.says}`);
-        yield { sealed: checked.value, target: eventIdOf(traffic, checked.value.key, world) as EventId };
+        yield { sealed: checked.value, target: eventTarget(eventIdOf(traffic, checked.value.key, world)) };
       }
     }
   }
 
-  async #append(feed: Feed, batch: readonly Chosen[], to: Parameters<LabelStoreStore['advance']>[3]): Promise<void> {
-    const appends = await this.#appendsOf(batch);
-    const { transactional } = this.bus;
-    if (transactional !== undefined) {
-      await this.store.database.transaction(async (transaction) => {
-        await this.#advance(feed, to, transaction);
-        if (appends.length > 0) await transactional.appendWithin(transaction, appends);
-      });
-    } else {
-      if (appends.length > 0) await this.#send(appends);
-      await this.#advance(feed, to);
-    }
-    if (batch.length > 0) this.#published.add(batch.length);
+  /** The rows enter the ledger, and how far it has come is noted, in one commit. */
+  async #append(feed: Feed, batch: readonly PlacedLabel[], to: Omit<Progress, 'lastSeq'>): Promise<void> {
+    await this.store.database.transaction(async (transaction) => {
+      const entries = await this.#entriesOf(transaction, feed, batch);
+      const appended = await this.ledger.append(transaction, entries, this.#now());
+      const refused = appended.find(({ outcome }) => outcome === 'REJECTED');
+      if (refused !== undefined && 'code' in refused)
+        throw new ProbityError('LBL_ROW_INVALID', `${refused.code}: ${refused.detail}`);
+      const last = appended.at(-1);
+      const lastSeq = last !== undefined && 'seq' in last ? { lastSeq: last.seq } : {};
+      await this.#advance(feed, { ...to, ...lastSeq }, transaction);
+      transaction.afterCommit(() => this.teller.wake());
+    });
   }
 
-  async #send(appends: readonly PartitionAppend[]): Promise<void> {
-    try {
-      this.#producer ??= await this.bus.openProducer({ name: `labels.${this.#holder}` });
-      await this.#producer.append(appends);
-    } catch (error) {
-      // What became of the batch is not known: it is published again, under the same ids.
-      await this.#producer?.close().catch(() => undefined);
-      this.#producer = undefined;
-      throw error;
-    }
-  }
-
-  /** Labels of one event stand on one partition, hence in their order. */
-  async #appendsOf(batch: readonly Chosen[]): Promise<readonly PartitionAppend[]> {
+  /** What the world says again of an event takes the place of what it had said, by whichever process that was published. */
+  async #entriesOf(transaction: Transaction, feed: Feed, batch: readonly PlacedLabel[]): Promise<readonly Entry[]> {
     if (batch.length === 0) return [];
-    const partitions = await this.bus.partitionsOf(CONTROL);
-    const byPartition = new Map<number, { key: string; value: Buffer; headers: Record<string, string> }[]>();
-    for (const { target, text } of batch) {
-      const partition = partitionFor(target, partitions);
-      const records = byPartition.get(partition) ?? [];
-      byPartition.set(partition, records);
-      records.push({ key: target, value: Buffer.from(text), headers: {} });
-    }
-    return [...byPartition].map(([partition, records]) => ({ topic: CONTROL, partition, records }));
+    const { pins, output_id } = feed;
+    const { policy_rev: policyRev } = this.policies.inForce(FEED_POLICY);
+    const of = { runId: pins.run_id, namespace: WORLD, labelType: SEALED_LABEL_TYPE };
+    const targets = batch.map(({ target }) => target);
+    const said = new Map(await this.ledger.lastOf(transaction, of, targets));
+    return batch.map((placed) => {
+      const key = targetKey(placed.target);
+      const entry = sealedEntry(placed, { pins, outputId: output_id ?? '', policyRev, supersedes: said.get(key) });
+      said.set(key, entry.label.label_id);
+      return entry;
+    });
   }
 
-  async #advance(
-    feed: Feed,
-    to: Parameters<LabelStoreStore['advance']>[3],
-    queryable: Parameters<LabelStoreStore['advance']>[0] = this.store.database,
-  ): Promise<void> {
-    const now = fromEpochMs(this.clock.nowMs());
-    if (!(await this.store.advance(queryable, feed, this.#holder, to, LEASE_MS, now)))
+  async #advance(feed: Feed, to: Progress, queryable: Queryable = this.store.database): Promise<void> {
+    if (!(await this.store.advance(queryable, feed, this.#holder, to, LEASE_MS, this.#now())))
       throw new ProbityError('RPC_UNAVAILABLE', 'another process publishes these labels now');
+  }
+
+  #now(): UtcMicros {
+    return fromEpochMs(this.clock.nowMs());
   }
 }
 

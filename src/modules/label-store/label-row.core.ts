@@ -1,9 +1,11 @@
-import { canonicalJson } from '../../rails/canonical-json.js';
-import { labelIdRecipe } from '../../rails/decision/ids.js';
-import type { EventId } from '../../rails/envelope.schema.js';
-import type { Label } from '../../rails/events/label.schema.js';
+import { systemActor } from '../../rails/actor.js';
+import type { Digest } from '../../rails/digest.js';
+import { labelIdOf, type LabelTarget } from '../../rails/labels/target.js';
 import type { RunPins } from '../../rails/pins.js';
+import type { PolicyRev } from '../../rails/policy-rev.js';
 import type { UtcMicros } from '../../rails/time.js';
+import { contentOf, type Entry } from './assertion.core.js';
+import { WORLD } from './label-store.policy.js';
 
 /** A sealed row of labels, as the engine's port has it. */
 export interface SealedLabel {
@@ -13,31 +15,55 @@ export interface SealedLabel {
   readonly ts_utc: UtcMicros;
 }
 
-/** The label as a control fact: its id follows from what it says, so that the same row is the same fact in every attempt. */
-export function labelEnvelope(row: SealedLabel, target: EventId, pins: RunPins, outputId: string): string {
-  const label_type = 'fraud_disposition';
-  const label_value = row.is_fraud ? 'FRAUD_CONFIRMED' : 'LEGIT_CONFIRMED';
-  const observed_at_utc = row.ts_utc;
-  const label_id = labelIdRecipe.derive({ pins, target_event_id: target, label_type, label_value, observed_at_utc });
-  const payload: Label = {
-    label_id: label_id as string as Label['label_id'],
-    target_event_id: target,
-    label_type,
-    label_value,
-    effective_at_utc: row.effective_at_utc,
-    observed_at_utc,
-    source: { kind: 'truth_product', output_id: outputId },
+export const SEALED_LABEL_TYPE = 'fraud_disposition';
+
+/** A sealed row and where it stands. */
+export interface PlacedLabel {
+  readonly sealed: SealedLabel;
+  readonly row: number;
+  readonly target: LabelTarget;
+}
+
+/**
+ * The row as an entry of the ledger. Its handle is its place in the sealed output, so that the same row is the same label in every attempt;
+ * it became known when the world says so, which was fixed before anything was decided.
+ * @param supersedes what the world had said of the same event before
+ */
+export function sealedEntry(
+  { sealed, row, target }: PlacedLabel,
+  {
+    pins,
+    outputId,
+    policyRev,
+    supersedes,
+  }: {
+    readonly pins: RunPins;
+    readonly outputId: string;
+    readonly policyRev: PolicyRev;
+    readonly supersedes: Digest | undefined;
+  },
+): Entry {
+  const said = {
+    label_value: sealed.is_fraud ? 'FRAUD_CONFIRMED' : 'LEGIT_CONFIRMED',
+    effective_at_utc: sealed.effective_at_utc,
+    ...(supersedes === undefined ? {} : { supersedes }),
   };
-  return canonicalJson({
-    ...pins,
-    event_id: label_id,
-    event_type: 'label',
-    schema_version: 'v1',
-    producer: 'label-store',
-    parent_event_id: target,
-    ts_utc: observed_at_utc,
-    payload,
-  });
+  const handle = `${outputId}/${row}`;
+  return {
+    pins,
+    label: {
+      label_id: labelIdOf({ pins, target, label_type: SEALED_LABEL_TYPE, namespace: WORLD, handle }),
+      target,
+      label_type: SEALED_LABEL_TYPE,
+      ...said,
+      source: { type: 'SYSTEM', namespace: WORLD, actor: systemActor('labels') },
+      policy_rev: policyRev,
+    },
+    observed: sealed.ts_utc,
+    evidence: undefined,
+    content: contentOf({ ...said, observed_at_utc: sealed.ts_utc }),
+    maySupersede: 'own',
+  };
 }
 
 /** Which rows are published, one after the other in their sealed order. */

@@ -59,17 +59,18 @@ export class LabelStoreConsumer {
 
   /** @throws ProbityError retryable ones alone: then nothing of the batch was taken, and it comes again */
   async #feedOf(pins: RunPins): Promise<NewFeed> {
-    const none = { pins, output_id: null, rows_total: 0 };
+    const none = { pins, output_id: null, rows_total: 0, traffic_outputs: [] };
     try {
       const facts = await readRunFacts(this.objects, pins.run_id);
       if (facts === null || differingPins(pins, facts.view.pins).length > 0)
         return { ...none, state: 'REFUSED', detail: 'READY and the facts view of the run do not agree' };
+      const traffic_outputs = facts.view.traffic.flatMap(({ output_id: id }) => (id === undefined ? [] : [id]));
       const output = facts.view.outputs.find(
         ({ output_id, role }) => output_id === LABELS_OUTPUT && role === 'truth_products',
       );
-      if (output === undefined) return { ...none, state: 'NONE', detail: null };
+      if (output === undefined) return { ...none, traffic_outputs, state: 'NONE', detail: null };
       const { output_id, rows } = output;
-      return { pins, state: 'WAITING', detail: null, output_id, rows_total: rows };
+      return { pins, traffic_outputs, state: 'WAITING', detail: null, output_id, rows_total: rows };
     } catch (error) {
       if (!isProbityError(error) || error.retryable || error.code === 'INTERNAL') throw error;
       return { ...none, state: 'REFUSED', detail: `${error.code}: ${error.detail}` };

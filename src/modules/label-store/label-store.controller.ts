@@ -1,17 +1,158 @@
-import { Controller, Get, Param } from '@nestjs/common';
-import { ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
+import { Body, Controller, Get, HttpCode, Param, Post, Query, Req } from '@nestjs/common';
+import { ApiBody, ApiOperation, ApiParam, ApiQuery, ApiTags } from '@nestjs/swagger';
+import { ROOT_CONTEXT } from '@opentelemetry/api';
+import { type TSchema, Type } from '@sinclair/typebox';
+import type { FastifyRequest } from 'fastify';
 import { ProbityError } from '../../rails/errors/probity-error.js';
-import { RequirePermission } from '../../substrate/http/principal.js';
+import { type LabelTarget, LabelTargetSchema } from '../../rails/labels/target.js';
+import { RunIdSchema } from '../../rails/pins.js';
+import { closed } from '../../rails/schema.js';
+import { validatorOf } from '../../rails/validator.js';
+import { Clock } from '../../substrate/clock/clock.port.js';
+import { Caller, RequirePermission } from '../../substrate/http/principal.js';
+import { contextOf } from '../../substrate/http/telemetry.hooks.js';
+import type { Principal } from '../../substrate/identity/identity.port.js';
+import type { CallContext } from '../../substrate/rpc/rpc.port.js';
+import { outgoing } from '../../substrate/rpc/outgoing.js';
+import { type AssertResult, AssertionSchema } from './assertion.schema.js';
+import { type AsOf, AsOfRequest, AssertRequest, LABELS_MAX } from './label-store.port.js';
+import { LabelStoreService } from './label-store.service.js';
 import { type Feed, LabelStoreStore } from './label-store.store.js';
+import { type LedgerRow, LedgerStore } from './ledger.store.js';
+import { LabelMappingSchema, mapRow } from './mapping.core.js';
+
+const LIMIT_MAX = 500;
+const CALL_LIMIT_MS = 10_000;
+
+const RowsRequest = closed({
+  run_id: RunIdSchema,
+  namespace: AssertionSchema.properties.namespace,
+  mapping: LabelMappingSchema,
+  rows: Type.Array(Type.Unknown(), { minItems: 1, maxItems: LABELS_MAX }),
+});
+
+const requests = {
+  assert: validatorOf(AssertRequest, 'the request'),
+  asOf: validatorOf(AsOfRequest, 'the question'),
+  rows: validatorOf(RowsRequest, 'the request'),
+  target: validatorOf(LabelTargetSchema, 'the target'),
+};
+
+const documented = (schema: TSchema): object => JSON.parse(JSON.stringify(schema)) as object;
 
 @ApiTags('labels')
-@Controller('v1/runs')
+@Controller('v1')
 export class LabelStoreController {
-  constructor(private readonly store: LabelStoreStore) {}
+  constructor(
+    private readonly store: LabelStoreStore,
+    private readonly ledger: LedgerStore,
+    private readonly labels: LabelStoreService,
+    private readonly clock: Clock,
+  ) {}
 
-  @Get(':run_id/labels')
+  @Post('labels')
+  @HttpCode(200)
+  @RequirePermission('labels.write')
+  @ApiOperation({
+    summary: 'Appends labels; one result for each, in their order',
+    description:
+      'Who says it is the caller; when it became known is when it was told. The same handle again is a DUPLICATE, with another content it is refused. A correction is a label of its own that names the old one under supersedes.',
+  })
+  @ApiBody({
+    schema: documented(closed({ labels: Type.Array(AssertionSchema, { minItems: 1, maxItems: LABELS_MAX }) })),
+  })
+  async assert(
+    @Body() body: unknown,
+    @Caller() caller: Principal,
+    @Req() request: FastifyRequest,
+  ): Promise<{ readonly results: readonly AssertResult[] }> {
+    const { labels } = demand(requests.assert.check(body));
+    return { results: await this.labels.append(labels, caller.actor, this.#context(request)) };
+  }
+
+  @Post('labels/rows')
+  @HttpCode(200)
+  @RequirePermission('labels.write')
+  @ApiOperation({ summary: 'Appends labels from rows of a file that somebody else made, by a mapping' })
+  @ApiBody({ schema: documented(RowsRequest) })
+  async rows(
+    @Body() body: unknown,
+    @Caller() caller: Principal,
+    @Req() request: FastifyRequest,
+  ): Promise<{ readonly results: readonly AssertResult[] }> {
+    const { run_id: runId, namespace, mapping, rows } = demand(requests.rows.check(body));
+    const mapped = rows.map((row) => mapRow(row, mapping as never, { runId, namespace }));
+    const assertions = mapped.flatMap((each) => (each.ok ? [each.assertion] : []));
+    const results =
+      assertions.length === 0 ? [] : await this.labels.append(assertions, caller.actor, this.#context(request));
+    let next = 0;
+    return {
+      results: mapped.map((each): AssertResult => {
+        const result = each.ok ? results[next++] : undefined;
+        if (result !== undefined) return result;
+        const detail = each.ok ? '' : each.says;
+        return { outcome: 'REJECTED', code: 'LBL_ASSERTION_INVALID', detail, retryable: false };
+      }),
+    };
+  }
+
+  @Post('labels/as-of')
+  @HttpCode(200)
   @RequirePermission('labels.read')
-  @ApiOperation({ summary: "How far a run's labels have been published" })
+  @ApiOperation({
+    summary: 'What was known of targets as of a time: a label, nothing, or a conflict',
+    description:
+      'The same question is answered the same for ever. ledger_seq of an answer gives that very answer again.',
+  })
+  @ApiBody({ schema: documented(AsOfRequest) })
+  async asOf(@Body() body: unknown): Promise<AsOf> {
+    if (typeof body === 'object' && body !== null && !('as_of_utc' in body))
+      throw new ProbityError('LBL_MISSING_AS_OF', 'as_of_utc is missing');
+    return await this.labels.asOf(demand(requests.asOf.check(body)) as never);
+  }
+
+  @Get('labels')
+  @RequirePermission('labels.read')
+  @ApiOperation({ summary: 'The ledger, oldest first: all that was said, also what was taken back' })
+  @ApiQuery({
+    name: 'limit',
+    required: false,
+    schema: { type: 'integer', minimum: 1, maximum: LIMIT_MAX, default: 50 },
+  })
+  @ApiQuery({ name: 'cursor', required: false, description: 'next_cursor of the page before' })
+  @ApiQuery({ name: 'run', required: false, description: 'of this run alone' })
+  @ApiQuery({ name: 'event', required: false, description: 'of this event alone' })
+  @ApiQuery({ name: 'entity', required: false, description: 'of this entity alone, as type:id' })
+  @ApiQuery({ name: 'type', required: false, description: 'of this type alone' })
+  @ApiQuery({ name: 'value', required: false, description: 'of this value alone' })
+  @ApiQuery({ name: 'namespace', required: false, description: 'of this namespace alone' })
+  async list(
+    @Query() query: Readonly<Record<string, string | undefined>>,
+  ): Promise<{ readonly labels: readonly LedgerRow[]; readonly next_cursor?: string }> {
+    const limit = Number(query['limit'] ?? '50');
+    if (!Number.isInteger(limit) || limit < 1 || limit > LIMIT_MAX)
+      throw new ProbityError('HTTP_REQUEST_INVALID', `limit is a whole number from 1 to ${LIMIT_MAX}`);
+    const cursor = query['cursor'] ?? '0';
+    if (!/^[0-9]{1,15}$/.test(cursor))
+      throw new ProbityError('HTTP_REQUEST_INVALID', 'cursor is the next_cursor of a page');
+    const target = targetOf(query);
+    const rows = await this.ledger.list({
+      after: Number(cursor),
+      limit: limit + 1,
+      ...(query['run'] === undefined ? {} : { runId: query['run'] }),
+      ...(target === undefined ? {} : { target }),
+      ...(query['type'] === undefined ? {} : { labelType: query['type'] }),
+      ...(query['value'] === undefined ? {} : { labelValue: query['value'] }),
+      ...(query['namespace'] === undefined ? {} : { namespace: query['namespace'] }),
+    });
+    const labels = rows.slice(0, limit);
+    const last = labels.at(-1);
+    return { labels, ...(rows.length > limit && last !== undefined ? { next_cursor: String(last.seq) } : {}) };
+  }
+
+  @Get('runs/:run_id/labels')
+  @RequirePermission('labels.read')
+  @ApiOperation({ summary: "How far the labels of a run's sealed world have been published" })
   @ApiParam({ name: 'run_id', description: 'The run, as 32 hex digits' })
   async feed(@Param('run_id') runId: string): Promise<Omit<Feed, 'pins'>> {
     const feed = /^[0-9a-f]{32}$/.test(runId) ? await this.store.find(runId) : null;
@@ -19,4 +160,26 @@ export class LabelStoreController {
     const { pins: _pins, ...shown } = feed;
     return shown;
   }
+
+  #context(request: FastifyRequest): CallContext {
+    return outgoing(this.clock, CALL_LIMIT_MS, { trace: contextOf(request) ?? ROOT_CONTEXT });
+  }
+}
+
+function demand<Value>(
+  verdict:
+    | { readonly ok: true; readonly value: Value }
+    | { readonly ok: false; readonly fault: { readonly at: string; readonly says: string } },
+): Value {
+  if (verdict.ok) return verdict.value;
+  const { at, says } = verdict.fault;
+  throw new ProbityError('HTTP_REQUEST_INVALID', `${at === '' ? 'the body' : at} ${says}`);
+}
+
+function targetOf({ event, entity }: Readonly<Record<string, string | undefined>>): LabelTarget | undefined {
+  if (event === undefined && entity === undefined) return undefined;
+  const [type, ...rest] = (entity ?? '').split(':');
+  const target =
+    event === undefined ? { kind: 'ENTITY', type, id: rest.join(':') } : { kind: 'EVENT', event_id: event };
+  return demand(requests.target.check(target));
 }

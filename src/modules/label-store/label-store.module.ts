@@ -1,11 +1,17 @@
 import { Module } from '@nestjs/common';
+import { ExternalFeedController } from './external-feed.controller.js';
 import { LabelFeed } from './label-feed.job.js';
 import { LabelStoreConsumer } from './label-store.consumer.js';
 import { LabelStoreController } from './label-store.controller.js';
+import { LabelStoreService } from './label-store.service.js';
 import { LabelStoreStore } from './label-store.store.js';
+import { LabelTargets } from './label-targets.js';
+import { LabelTeller } from './label-teller.job.js';
+import { LedgerStore } from './ledger.store.js';
 
 @Module({
-  controllers: [LabelStoreController, LabelStoreConsumer],
-  providers: [LabelFeed, LabelStoreStore],
+  controllers: [LabelStoreController, ExternalFeedController, LabelStoreConsumer],
+  providers: [LabelFeed, LabelStoreService, LabelStoreStore, LabelTargets, LabelTeller, LedgerStore],
+  exports: [LabelStoreService],
 })
 export class LabelStoreModule {}

@@ -6,6 +6,8 @@ import type { CallContext } from '../../substrate/rpc/rpc.port.js';
 import { defineContract } from '../../substrate/rpc/rpc-contract.js';
 import { EdgeResultSchema } from './edge.result.js';
 
+export { edgeEventIdOf } from './event-id.core.js';
+
 export const AdmitRequest = closed({
   /** Plain transactions; each is made an event of the live run that the caller's edge is bound to. */
   transactions: Type.Array(Type.Unsafe<JsonObject>({ type: 'object' }), { minItems: 1, maxItems: 500 }),

@@ -6,7 +6,8 @@ import { TransactionSchema } from '../../rails/events/transaction.schema.js';
 import { type RunPins } from '../../rails/pins.js';
 import { validatorOf } from '../../rails/validator.js';
 import { PlainTransactionSchema } from './plain-transaction.schema.js';
-import { eventIdOf, eventOf, type Made, type Stamp } from './transaction.core.js';
+import { edgeEventIdOf } from './event-id.core.js';
+import { eventOf, type Made, type Stamp } from './transaction.core.js';
 
 const STAMP: Stamp = {
   producer: 'payments-api',
@@ -42,7 +43,7 @@ describe('the envelope of a plain transaction', () => {
   it('has everything that the gate asks for, and the payload keeps its schema', () => {
     const envelope = envelopeOf(eventOf(PAYMENT, STAMP, TRACE));
     expect(envelope).toEqual({
-      event_id: eventIdOf('payments-api', 't-1'),
+      event_id: edgeEventIdOf('payments-api', 't-1'),
       event_type: 'transaction',
       schema_version: 'v1',
       ts_utc: '2026-03-01T12:00:00.250000Z',
@@ -141,14 +142,14 @@ describe('the envelope of a plain transaction', () => {
         fc.uniqueArray(fc.tuple(fc.string(), fc.string()), { selector: (pair) => pair.join('|') }),
         (pairs) => {
           const distinct = new Set(pairs.map((pair) => JSON.stringify(pair)));
-          const ids = new Set(pairs.filter(wellFormed).map(([producer, id]) => eventIdOf(producer, id)));
+          const ids = new Set(pairs.filter(wellFormed).map(([producer, id]) => edgeEventIdOf(producer, id)));
           expect(ids.size).toBe(
             [...distinct].filter((text) => wellFormed(JSON.parse(text) as [string, string])).length,
           );
         },
       ),
     );
-    expect(eventIdOf('a:b', 'c')).not.toBe(eventIdOf('a', 'b:c'));
+    expect(edgeEventIdOf('a:b', 'c')).not.toBe(edgeEventIdOf('a', 'b:c'));
   });
 });
 

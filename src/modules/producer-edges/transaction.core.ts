@@ -1,8 +1,8 @@
-import { defineRecipe } from '../../rails/identity-recipe.js';
 import { asCurrency, parseMoney } from '../../rails/money.js';
 import { type RunPins } from '../../rails/pins.js';
 import { isProbityError } from '../../rails/errors/probity-error.js';
 import { parseUtc, type UtcMicros } from '../../rails/time.js';
+import { edgeEventIdOf } from './event-id.core.js';
 
 /** What the edge adds to a transaction: who sends it, and the world and run that it belongs to. */
 export interface Stamp {
@@ -48,19 +48,6 @@ const EVENT_CHARACTERS_MAX = 1_048_576;
 const DEPTH_MAX = 16;
 const TRANSACTION_ID = /^[!-~](?:[ -~]{0,126}[!-~])?$/;
 
-const eventIds = defineRecipe<{ producer: string; transaction_id: string }, 'EventId'>('edge.event', 1, {
-  producer: true,
-  transaction_id: true,
-});
-
-/**
- * The id of a producer's transaction: a client that sends it again is answered DUPLICATE, and one that sends something
- * else under the same id is told so (law R6). The run is not part of it, since ids are unique within their pins.
- */
-export function eventIdOf(producer: string, transactionId: string): string {
-  return eventIds.derive({ producer, transaction_id: transactionId });
-}
-
 /**
  * The envelope of a plain transaction: a payload of `transaction` v1 with `occurred_at`, and with `amount` as a decimal
  * text where the sender does not count in minor units.
@@ -84,7 +71,7 @@ export function eventOf(value: unknown, stamp: Stamp, trace: TraceIds | undefine
   const minor = amountOf(amount, members, carrier);
   if (!minor.ok) return { ...minor, transaction_id };
 
-  const event_id = carrier.event_id ?? eventIdOf(stamp.producer, transaction_id);
+  const event_id = carrier.event_id ?? edgeEventIdOf(stamp.producer, transaction_id);
   const text = JSON.stringify({
     event_id,
     event_type: 'transaction',

@@ -22,17 +22,6 @@ export const outcomeIdRecipe = defineRecipe<
   'OutcomeId'
 >('al.outcome', 1, { pins: true, idempotency_key: true, attempt_no: true });
 
-export const labelIdRecipe = defineRecipe<
-  { pins: RunPins; target_event_id: string; label_type: string; label_value: string; observed_at_utc: string },
-  'LabelId'
->('labels.label', 1, {
-  pins: true,
-  target_event_id: true,
-  label_type: true,
-  label_value: true,
-  observed_at_utc: true,
-});
-
 export const postureIdRecipe = defineRecipe<{ scope_key: string; posture_seq: number }, 'PostureEventId'>(
   'dl.posture',
   1,

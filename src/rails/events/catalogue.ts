@@ -32,7 +32,7 @@ export const PAYLOADS: readonly PayloadSchema[] = [
   payload('decision', 'v1', 'Decision', DecisionSchema),
   payload('action_intent', 'v1', 'Action intent', ActionIntentSchema),
   payload('action_outcome', 'v1', 'Action outcome', ActionOutcomeSchema),
-  payload('label', 'v1', 'Label', LabelSchema),
+  payload('label', 'v2', 'Label', LabelSchema),
   payload('dl.posture', 'v1', 'Posture', PostureSchema),
   payload('gov.fact', 'v1', 'Governance fact', GovernanceFactSchema),
   payload('sr.ready', 'v1', 'Run is ready', ReadySchema),

@@ -106,7 +106,8 @@ const anEvent = (stepsMax: number): fc.Arbitrary<Omit<FeatureEvent, 'eventId' | 
 const aLabel = fc.record({
   target: fc.nat(200),
   afterSteps: fc.nat(80),
-  isFraud: fc.boolean(),
+  isFraud: fc.option(fc.boolean(), { freq: 5 }),
+  supersedes: fc.option(fc.integer({ min: 0, max: 9 }), { freq: 1 }),
 });
 
 interface World {
@@ -133,13 +134,13 @@ const aWorld = (stepsMax: number): fc.Arbitrary<World> =>
       });
       return {
         events,
-        labels: labels.flatMap(({ target, afterSteps, isFraud }, n) => {
+        labels: labels.flatMap(({ target, afterSteps, isFraud, supersedes }, n) => {
           const event = events[target % Math.max(1, events.length)];
           if (event === undefined) return [];
           const observed = (event.ts + afterSteps * 500_000) as EpochMicros;
-          return [
-            { labelId: `l${n % 10}`, target: event.eventId, observed, isFraud, partition: 0, offset: asOffset(n) },
-          ];
+          const over = supersedes === null ? {} : { supersedes: `l${supersedes}` };
+          const at = { partition: 0, offset: asOffset(n) };
+          return [{ labelId: `l${n % 10}`, target: event.eventId, observed, isFraud, ...at, ...over }];
         }),
         trigger: { ...trigger, eventId: `e${id}x` as EventId, partition: 0, offset: asOffset(10_000) },
       };
@@ -178,11 +179,13 @@ function reference(world: World): ReadonlyMap<string, FeatureValue> {
       const merchants = counted.flatMap(({ payload }) =>
         payload['merchant_id'] === undefined ? [] : [payload['merchant_id'] as string],
       );
-      const known = ({ eventId }: FeatureEvent): boolean =>
-        world.labels
-          .filter(({ target, observed }) => target === eventId && observed <= world.trigger.ts)
-          .sort((a, b) => a.observed - b.observed || (a.labelId < b.labelId ? -1 : 1))
-          .at(-1)?.isFraud ?? false;
+      const known = ({ eventId }: FeatureEvent): boolean => {
+        const said = world.labels.filter(({ target, observed }) => target === eventId && observed <= world.trigger.ts);
+        const gone = new Set(said.map(({ supersedes }) => supersedes));
+        const words = said.filter(({ labelId, isFraud }) => isFraud !== null && !gone.has(labelId));
+        words.sort((a, b) => a.observed - b.observed || (a.labelId < b.labelId ? -1 : 1));
+        return words.at(-1)?.isFraud ?? false;
+      };
       const missing = (group.key ?? []).some((field) => own[field] === undefined);
       const when = new Date(world.trigger.ts / 1_000);
       const made = (): FeatureValue | bigint => {

@@ -7,7 +7,7 @@ import type { FeatureSetPlan } from './plan.js';
 
 /** What features keep of an event: where and when it was, and the members of the payload that the definitions name. */
 export type KeptEvent = readonly [EventId, EventType, EpochMicros, number, Offset, ...(string | number | null)[]];
-export type KeptLabel = readonly [string, EventId, EpochMicros, 0 | 1, number, Offset];
+export type KeptLabel = readonly [string, EventId, EpochMicros, 0 | 1 | null, number, Offset, string?];
 
 /** The members of a payload that a definition set reads, in one fixed order. */
 export function keptFields(plan: FeatureSetPlan): readonly string[] {
@@ -39,12 +39,17 @@ export function restoreEvent(kept: KeptEvent, fields: readonly string[]): Featur
   return { eventId, eventType, ts, partition, offset, payload };
 }
 
-export function keepLabel({ labelId, target, observed, isFraud, partition, offset }: LabelFact): KeptLabel {
-  return [labelId, target, observed, isFraud ? 1 : 0, partition, offset];
+export function keepLabel({ labelId, target, observed, isFraud, partition, offset, supersedes }: LabelFact): KeptLabel {
+  const kept = [labelId, target, observed, isFraud === null ? null : isFraud ? 1 : 0, partition, offset] as const;
+  return supersedes === undefined ? kept : [...kept, supersedes];
 }
 
-export function restoreLabel([labelId, target, observed, isFraud, partition, offset]: KeptLabel): LabelFact {
-  return { labelId, target, observed, isFraud: isFraud === 1, partition, offset };
+export function restoreLabel(kept: KeptLabel): LabelFact {
+  const [labelId, target, observed, isFraud, partition, offset, supersedes] = kept;
+  return {
+    ...{ labelId, target, observed, isFraud: isFraud === null ? null : isFraud === 1, partition, offset },
+    ...(supersedes === undefined ? {} : { supersedes }),
+  };
 }
 
 /** By type of event, the numbers that features add up or compare: every event of the type has them, or no feature can use it. */

@@ -230,11 +230,12 @@ export class GraphState {
           const id = this.#table.idOf(slot);
           events.set(id, { id, ts: this.#table.tsOf(slot), ...Object.fromEntries(fields) });
         }
-    const labels = [...this.#labels.facts()].map(({ labelId, target, observed, isFraud }) => ({
+    const labels = [...this.#labels.facts()].map(({ labelId, target, observed, isFraud, supersedes }) => ({
       labelId,
       target,
       observed,
       isFraud,
+      ...(supersedes === undefined ? {} : { supersedes }),
     }));
     return canonicalJson({
       events: [...events].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, event]) => event),

@@ -6,9 +6,8 @@ import { LabelSchema } from '../../rails/events/label.schema.js';
 import { type BusEvent, isOtherType, readEvent } from '../../rails/events/read-event.js';
 import type { FeatureEvent } from '../../rails/features/event-table.js';
 import { type KeptEvent, type KeptLabel, restoreEvent, restoreLabel } from '../../rails/features/kept.js';
-import type { LabelFact } from '../../rails/features/label-table.js';
+import { type LabelFact, labelFactOf } from '../../rails/features/label-table.js';
 import { isNoWorld } from '../../rails/pins.js';
-import { toEpochMicros } from '../../rails/time.js';
 import { validatorOf } from '../../rails/validator.js';
 import type { BusRecord, Offset, Position, PositionStore, RecordBatch, TopicPartition } from '../bus/bus.port.js';
 import type { Clock } from '../clock/clock.port.js';
@@ -270,20 +269,9 @@ export class Projector<State extends ProjectedState> implements PositionStore {
       if (!isNoWorld(event.pins)) this.runs.open(event.pins);
       return;
     }
-    const { label_id, target_event_id, label_value, observed_at_utc } = label.value;
-    // A suspicion is not knowledge: what is counted as fraud was confirmed.
-    if (label_value === 'FRAUD_SUSPECTED') {
-      sorted.noop += 1;
-      return;
-    }
-    pushTo(sorted.facts, this.runs.open(event.pins), {
-      labelId: label_id,
-      target: target_event_id,
-      observed: toEpochMicros(observed_at_utc),
-      isFraud: label_value === 'FRAUD_CONFIRMED',
-      partition: batch.partition,
-      offset: record.offset,
-    });
+    const fact = labelFactOf(label.value, { partition: batch.partition, offset: record.offset });
+    if (fact === null) sorted.noop += 1;
+    else pushTo(sorted.facts, this.runs.open(event.pins), fact);
   }
 
   #mark(invalid: InvalidRecord): void {

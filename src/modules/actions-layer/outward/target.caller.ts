@@ -2,11 +2,12 @@ import { Inject, Injectable, Optional } from '@nestjs/common';
 import { ProbityError } from '../../../rails/errors/probity-error.js';
 import { Clock } from '../../../substrate/clock/clock.port.js';
 import { Secrets } from '../../../substrate/secrets/secrets.port.js';
+import { webhookHeaders, webhookKey } from '../../../substrate/signing/standard-webhooks.js';
 import { type Resolve, systemResolve } from './address-guard.js';
 import { type Answer, type AttemptEnd, endOf, foundOf } from './attempt.core.js';
 import { resolved, type Target, urlFaults } from './targets.schema.js';
 import { WebhookClient } from './webhook.client.js';
-import { webhookBody, webhookHeaders, webhookKey } from './webhook.core.js';
+import { webhookBody } from './webhook.core.js';
 import type { Work } from './work.store.js';
 
 /** How names become addresses; a test has its own. */

@@ -1,0 +1,3 @@
+import { labelsSuite } from './labels.cases.js';
+
+labelsSuite('real', ['sr', 'ig', 'edge', 'labels', 'ofp']);

@@ -11,6 +11,7 @@ import { SystemClock } from '../src/substrate/clock/system.clock.js';
 import { schemaName } from '../src/substrate/database/roles.js';
 import { openEmbeddedServer } from '../src/substrate/database/embedded/embedded.server.js';
 import { ownMigrationsFolder } from '../src/substrate/database/migrations/migration.files.js';
+import { FilesObjects } from '../src/substrate/objects/files.objects.js';
 import { AdmittedEvents, ANALYST, openLabels, pinsOf, policy } from '../test/contract/label-store.kit.js';
 import { type Bench, measure } from './harness.js';
 
@@ -32,7 +33,8 @@ export const bench: Bench = async (note) => {
     await server.migrate([schemaName('bus'), schemaName('label_store')]);
     const bus = await EmbeddedBus.open({ database: server.forSchema(schemaName('bus')), clock });
     const database = server.forSchema(schemaName('label_store'));
-    const unit = openLabels({ database, bus }, new AdmittedEvents(), clock);
+    const objects = await FilesObjects.open(join(folder, 'objects'), clock);
+    const unit = openLabels({ database, bus, objects }, new AdmittedEvents(), clock);
     await unit.ready(PINS);
     await fill(unit.ledger, clock, note);
     const asOf = fromEpochMs(clock.nowMs());

@@ -8,7 +8,7 @@ create table labels (
   content text not null,
   run_id text not null,
   target_kind text not null check (target_kind in ('EVENT', 'ENTITY', 'FLOW')),
-  target_key text not null,
+  target_key text collate "C" not null,
   label_type text not null,
   label_value text not null,
   namespace text not null,

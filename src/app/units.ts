@@ -145,7 +145,7 @@ export const UNITS: UnitTable = defineUnits(
       },
       produces: ['fp.bus.control.v1'],
       schema: 'label_store',
-      prefixes: [],
+      prefixes: ['labels/'],
       policies: [FEED_POLICY, STORE_POLICY],
       instances: 'many',
     },

@@ -1,19 +1,20 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
+import { randomUUID } from 'node:crypto';
 import fc from 'fast-check';
 import { eventIdOf as sealedEventIdOf } from '../../src/modules/data-engine/data-engine.port.js';
 import { LedgerStore } from '../../src/modules/label-store/ledger.store.js';
+import type { Slice, SliceRow } from '../../src/modules/label-store/label-store.port.js';
 import { edgeEventIdOf } from '../../src/modules/producer-edges/producer-edges.port.js';
 import { asTopicName } from '../../src/rails/eb-ref.js';
 import { type Label, LabelSchema } from '../../src/rails/events/label.schema.js';
 import { readEvent } from '../../src/rails/events/read-event.js';
 import type { RunPins } from '../../src/rails/pins.js';
+import { objectKey, type Ref } from '../../src/rails/ref.js';
 import { fromEpochMicros, fromEpochMs, toEpochMicros, type UtcMicros } from '../../src/rails/time.js';
 import { validatorOf } from '../../src/rails/validator.js';
-import type { Bus } from '../../src/substrate/bus/bus.port.js';
 import { ManualClock } from '../../src/substrate/clock/manual.clock.js';
-import type { Database } from '../../src/substrate/database/database.port.js';
 import { recordsOf } from '../support/single-pass.js';
-import { AdmittedEvents, ANALYST, BANK, openLabels, pinsOf } from './label-store.kit.js';
+import { AdmittedEvents, ANALYST, BANK, type LabelGround, openLabels, pinsOf } from './label-store.kit.js';
 
 const CONTROL = asTopicName('fp.bus.control.v1');
 const START_MS = Date.parse('2026-03-01T00:00:00Z');
@@ -26,8 +27,8 @@ class UnsettledLedger extends LedgerStore {
   }
 }
 
-/** The label store over a database and a bus. */
-export function labelStoreSuite(ground: () => { readonly database: Database; readonly bus: Bus }): void {
+/** The label store over a database, a bus and an object store. */
+export function labelStoreSuite(ground: () => LabelGround): void {
   let run = 0;
   let pins: RunPins;
   let clock: ManualClock;
@@ -293,6 +294,113 @@ export function labelStoreSuite(ground: () => { readonly database: Database; rea
       await ground().database.query(`update feeds set state = 'DONE' where run_id = $1`, [waiting.run_id]);
       const { answers } = await labels.asOf({ ...question, run_id: waiting.run_id, as_of_utc: now() });
       expect(answers).toEqual([{ state: 'UNKNOWN' }]);
+    });
+  });
+
+  describe('a slice', () => {
+    const question = (change: object = {}) => ({
+      run_id: pins.run_id,
+      label_type: 'fraud_disposition',
+      as_of_utc: now(),
+      ...change,
+    });
+    const rowsOf = async ({ rows }: Slice): Promise<readonly SliceRow[]> => {
+      const text = (await ground().objects.read(rows as Ref)).toString('utf8');
+      return text
+        .split('\n')
+        .filter((line) => line !== '')
+        .map((line) => JSON.parse(line) as SliceRow);
+    };
+    const listOf = async (text: string): Promise<Ref> => {
+      const key = objectKey(`test/targets/${randomUUID()}.ndjson`);
+      return (await ground().objects.putIfAbsent(key, Buffer.from(text), { mediaType: 'application/x-ndjson' })).ref;
+    };
+    const about = (event_id: string) => ({ kind: 'EVENT', event_id });
+
+    it('says of every target what the single answer says, and of all that were labelled where none are named', async () => {
+      await labels.append([
+        said('h-1'),
+        said('h-2', { target: about('e-2') }),
+        said('h-3', { target: about('e-2'), label_value: 'LEGIT_CONFIRMED' }),
+        said('h-4', { target: { kind: 'ENTITY', type: 'card_id', id: 'c' } }),
+      ]);
+      const whole = await labels.slice(question());
+      expect(whole).toMatchObject({
+        counts: { LABEL: 1, CONFLICT: 1, UNKNOWN: 0 },
+        by_value: { FRAUD_CONFIRMED: 1 },
+        targets: null,
+      });
+      expect(await rowsOf(whole)).toMatchObject([
+        { target: about('e-1'), state: 'LABEL', label_value: 'FRAUD_CONFIRMED', effective_at_utc: PAID_AT },
+        { target: about('e-2'), state: 'CONFLICT', candidates: [expect.any(String), expect.any(String)] },
+      ]);
+      const wanted = ['e-3', 'e-2', 'e-1'].map(about);
+      const targets = await listOf(`${wanted.map((each) => JSON.stringify(each)).join('\n')}\n\n`);
+      const named = await labels.slice(question({ targets }));
+      expect(named.counts).toEqual({ LABEL: 1, CONFLICT: 1, UNKNOWN: 1 });
+      const { answers } = await labels.asOf({ ...question(), targets: wanted as never });
+      expect((await rowsOf(named)).map(({ target, state }) => [target, state])).toEqual(
+        answers.map(({ state }, index) => [wanted[index], state]),
+      );
+    });
+
+    it('is the same object for the same question at the same number, whatever was said since', async () => {
+      await labels.append([said('h-1')]);
+      const first = await labels.slice(question());
+      expect(await labels.slice(question())).toEqual(first);
+      const { as_of_utc, ledger_seq } = first.basis;
+      await clock.advance(1_000);
+      await labels.append([said('h-2', { target: about('e-2') })]);
+      expect(await labels.slice(question({ as_of_utc, ledger_seq }))).toEqual(first);
+      const later = await labels.slice(question({ as_of_utc }));
+      expect(later.slice_id).not.toBe(first.slice_id);
+      expect(later.rows.digest).toEqual(first.rows.digest);
+      expect((await labels.slice(question())).counts.LABEL).toBe(2);
+    });
+
+    it.each<[string, (ref: Ref) => object, string, string]>([
+      ['a line that is no target', (ref) => ref, '{"kind":"EVENT"}', 'LBL_TARGETS_INVALID'],
+      ['a line that is no JSON', (ref) => ref, 'e-1', 'LBL_TARGETS_INVALID'],
+      [
+        'other bytes than the ref says',
+        (ref) => ({ ...ref, digest: { algo: 'sha256', hex: 'a'.repeat(64) } }),
+        '{"kind":"EVENT","event_id":"e-1"}',
+        'OBJECTS_DIGEST_MISMATCH',
+      ],
+    ])('is refused for targets with %s, and nothing is kept', async (_, change, line, code) => {
+      const targets = change(await listOf(`${line}\n`)) as Ref;
+      await expect(labels.slice(question({ targets }))).rejects.toMatchObject({ code });
+      const { objects } = await ground().objects.list('labels/slices/');
+      const made = await Promise.all(
+        objects
+          .filter(({ key }) => key.endsWith('slice.json'))
+          .map(async ({ key }) => await ground().objects.head(key)),
+      );
+      const texts = await Promise.all(
+        made.map(async (ref) => (await ground().objects.read(ref as Ref)).toString('utf8')),
+      );
+      expect(texts.filter((text) => text.includes(targets.digest.hex))).toEqual([]);
+    });
+
+    it('meets every target once, wherever its pages end', async () => {
+      const ids = Array.from({ length: 7 }, (_, n) => `page-${n}`);
+      for (const id of ids) events.add(pins.run_id, id, PAID_AT);
+      await labels.append(
+        ids.flatMap((id, n) =>
+          Array.from({ length: 1 + (n % 3) }, (_, k) => said(`${id} ${k}`, { target: about(id) })),
+        ),
+      );
+      const cut = { asOf: now(), seqMax: await labels.ledger.head() };
+      for (const limit of [1, 2, 3, 4, 100]) {
+        const met: (readonly [string, number])[] = [];
+        for (let after = ''; ;) {
+          const page = await labels.ledger.knownAfter(pins.run_id, 'fraud_disposition', { ...cut, after, limit });
+          if (page.size === 0) break;
+          for (const [key, found] of page) met.push([key, found.length]);
+          after = [...page.keys()].at(-1) ?? after;
+        }
+        expect(met).toEqual(ids.map((id, n) => [`EVENT//${id}`, 1 + (n % 3)]));
+      }
     });
   });
 

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import { STORE_POLICY, type StorePolicy } from '../../src/modules/label-store/label-store.policy.js';
+import { LabelSlices } from '../../src/modules/label-store/label-slices.js';
 import { LabelStoreService } from '../../src/modules/label-store/label-store.service.js';
 import { LabelStoreStore } from '../../src/modules/label-store/label-store.store.js';
 import { LabelTargets } from '../../src/modules/label-store/label-targets.js';
@@ -14,6 +15,7 @@ import { sealPolicy } from '../../src/rails/policy-rev.js';
 import { fromEpochMs, type UtcMicros } from '../../src/rails/time.js';
 import type { Bus } from '../../src/substrate/bus/bus.port.js';
 import type { Clock } from '../../src/substrate/clock/clock.port.js';
+import type { Objects } from '../../src/substrate/objects/objects.port.js';
 import type { Database } from '../../src/substrate/database/database.port.js';
 import { StaticPolicies } from '../../src/substrate/policy/policy.port.js';
 import { outgoing } from '../../src/substrate/rpc/outgoing.js';
@@ -77,9 +79,15 @@ export class AdmittedEvents {
   }
 }
 
+export interface LabelGround {
+  readonly database: Database;
+  readonly bus: Bus;
+  readonly objects: Objects;
+}
+
 /** A process that runs the unit, with a clock of its own. */
 export function openLabels(
-  { database, bus }: { readonly database: Database; readonly bus: Bus },
+  { database, bus, objects }: LabelGround,
   events: AdmittedEvents,
   clock: Clock,
   ledger = new LedgerStore(database),
@@ -89,7 +97,8 @@ export function openLabels(
   const teller = new LabelTeller(ledger, database, bus, clock, telemetry);
   const policies = new StaticPolicies(new Map([[STORE_POLICY.policy_id, policy]]));
   const targets = new LabelTargets(store, events.gate);
-  const service = new LabelStoreService(ledger, store, targets, teller, policies, clock, telemetry);
+  const slices = new LabelSlices(ledger, objects);
+  const service = new LabelStoreService(ledger, store, targets, teller, slices, policies, clock, telemetry);
   const context = outgoing(clock, 10_000);
   let offset = 0;
   return {
@@ -98,6 +107,7 @@ export function openLabels(
     teller,
     metricsText,
     append: async (labels: readonly object[], actor: Actor = ANALYST) => await service.append(labels, actor, context),
+    slice: async (request: Parameters<LabelStoreService['slice']>[0]) => await service.slice(request),
     asOf: async (request: Parameters<LabelStoreService['asOf']>[0]) => await service.asOf(request),
     /** A run that is READY, with or without labels of its own on their way. */
     ready: async (pins: RunPins, state: 'NONE' | 'WAITING' | 'REFUSED' = 'NONE') => {

@@ -15,7 +15,7 @@ import type { Principal } from '../../substrate/identity/identity.port.js';
 import type { CallContext } from '../../substrate/rpc/rpc.port.js';
 import { outgoing } from '../../substrate/rpc/outgoing.js';
 import { type AssertResult, AssertionSchema } from './assertion.schema.js';
-import { type AsOf, AsOfRequest, AssertRequest, LABELS_MAX } from './label-store.port.js';
+import { type AsOf, AsOfRequest, AssertRequest, LABELS_MAX, type Slice, SliceRequest } from './label-store.port.js';
 import { LabelStoreService } from './label-store.service.js';
 import { type Feed, LabelStoreStore } from './label-store.store.js';
 import { type LedgerRow, LedgerStore } from './ledger.store.js';
@@ -35,6 +35,7 @@ const requests = {
   assert: validatorOf(AssertRequest, 'the request'),
   asOf: validatorOf(AsOfRequest, 'the question'),
   rows: validatorOf(RowsRequest, 'the request'),
+  slice: validatorOf(SliceRequest, 'the question'),
   target: validatorOf(LabelTargetSchema, 'the target'),
 };
 
@@ -106,9 +107,21 @@ export class LabelStoreController {
   })
   @ApiBody({ schema: documented(AsOfRequest) })
   async asOf(@Body() body: unknown): Promise<AsOf> {
-    if (typeof body === 'object' && body !== null && !('as_of_utc' in body))
-      throw new ProbityError('LBL_MISSING_AS_OF', 'as_of_utc is missing');
+    demandAsOf(body);
     return await this.labels.asOf(demand(requests.asOf.check(body)) as never);
+  }
+
+  @Post('labels/slices')
+  @HttpCode(200)
+  @RequirePermission('labels.read')
+  @ApiOperation({
+    summary: 'What was known of many targets as of a time, as one object with its digest',
+    description: 'Without targets, of every event of the run of which anything was said by then.',
+  })
+  @ApiBody({ schema: documented(SliceRequest) })
+  async slice(@Body() body: unknown): Promise<Slice> {
+    demandAsOf(body);
+    return await this.labels.slice(demand(requests.slice.check(body)) as never);
   }
 
   @Get('labels')
@@ -174,6 +187,11 @@ function demand<Value>(
   if (verdict.ok) return verdict.value;
   const { at, says } = verdict.fault;
   throw new ProbityError('HTTP_REQUEST_INVALID', `${at === '' ? 'the body' : at} ${says}`);
+}
+
+function demandAsOf(body: unknown): void {
+  if (typeof body === 'object' && body !== null && !('as_of_utc' in body))
+    throw new ProbityError('LBL_MISSING_AS_OF', 'as_of_utc is missing');
 }
 
 function targetOf({ event, entity }: Readonly<Record<string, string | undefined>>): LabelTarget | undefined {

@@ -1,6 +1,7 @@
 import { Module } from '@nestjs/common';
 import { ExternalFeedController } from './external-feed.controller.js';
 import { LabelFeed } from './label-feed.job.js';
+import { LabelSlices } from './label-slices.js';
 import { LabelStoreConsumer } from './label-store.consumer.js';
 import { LabelStoreController } from './label-store.controller.js';
 import { LabelStoreService } from './label-store.service.js';
@@ -11,7 +12,7 @@ import { LedgerStore } from './ledger.store.js';
 
 @Module({
   controllers: [LabelStoreController, ExternalFeedController, LabelStoreConsumer],
-  providers: [LabelFeed, LabelStoreService, LabelStoreStore, LabelTargets, LabelTeller, LedgerStore],
+  providers: [LabelFeed, LabelSlices, LabelStoreService, LabelStoreStore, LabelTargets, LabelTeller, LedgerStore],
   exports: [LabelStoreService],
 })
 export class LabelStoreModule {}

@@ -1,8 +1,10 @@
 import { type Static, Type } from '@sinclair/typebox';
+import { DigestSchema } from '../../rails/digest.js';
 import { LabelSchema, LabelTypeSchema } from '../../rails/events/label.schema.js';
 import { LabelTargetSchema } from '../../rails/labels/target.js';
 import { RunIdSchema } from '../../rails/pins.js';
 import { PolicyRevSchema } from '../../rails/policy-rev.js';
+import { RefSchema } from '../../rails/ref.js';
 import { closed, safeInteger } from '../../rails/schema.js';
 import { UtcMicrosSchema } from '../../rails/time.js';
 import type { CallContext } from '../../substrate/rpc/rpc.port.js';
@@ -49,6 +51,45 @@ export const AsOfResponse = closed({
 });
 export type AsOf = Static<typeof AsOfResponse>;
 
+const { run_id, label_type, as_of_utc, effective_at_utc, rule_id, ledger_seq } = AsOfRequest.properties;
+export const SliceRequest = closed({
+  ...{ run_id, label_type, as_of_utc, effective_at_utc, rule_id, ledger_seq },
+  /** An object of NDJSON with one target per line; absent: every event of the run of which anything was said. */
+  targets: Type.Optional(RefSchema),
+});
+
+/** One line of a slice. */
+export const SliceRowSchema = closed({
+  target: LabelTargetSchema,
+  state: Type.Union([Type.Literal('LABEL'), Type.Literal('UNKNOWN'), Type.Literal('CONFLICT')]),
+  label_value: Type.Optional(LabelSchema.properties.label_value),
+  label_id: Type.Optional(DigestSchema),
+  effective_at_utc: Type.Optional(UtcMicrosSchema),
+  observed_at_utc: Type.Optional(UtcMicrosSchema),
+  /** Of a CONFLICT. */
+  candidates: Type.Optional(Type.Array(DigestSchema)),
+});
+export type SliceRow = Static<typeof SliceRowSchema>;
+
+/** What was known of many targets, as one object. The same question at the same number of the ledger is the same object. */
+export const SliceSchema = closed({
+  slice_id: DigestSchema,
+  run_id: RunIdSchema,
+  label_type: LabelTypeSchema,
+  targets: Type.Union([RefSchema, Type.Null()]),
+  /** NDJSON, in the order of the targets' keys, or of the lines of `targets`. */
+  rows: RefSchema,
+  /** How many rows of each state. */
+  counts: closed({
+    LABEL: safeInteger(0, 'rows'),
+    UNKNOWN: safeInteger(0, 'rows'),
+    CONFLICT: safeInteger(0, 'rows'),
+  }),
+  by_value: Type.Record(LabelSchema.properties.label_value, safeInteger(1, 'rows')),
+  basis: AsOfResponse.properties.basis,
+});
+export type Slice = Static<typeof SliceSchema>;
+
 /** The one truth about what became known of events, and when. */
 export abstract class LabelStorePort {
   /**
@@ -61,6 +102,8 @@ export abstract class LabelStorePort {
    * @throws LBL_RUN_UNKNOWN, LBL_FEED_INCOMPLETE retryable; LBL_AS_OF_IN_FUTURE, LBL_FEED_REFUSED, LBL_RULE_UNKNOWN, LBL_CURSOR_UNKNOWN
    */
   abstract asOf(request: Static<typeof AsOfRequest>, context: CallContext): Promise<AsOf>;
+  /** The same answers for many targets, kept as an object. @throws as `asOf`, and LBL_TARGETS_INVALID, OBJECTS_DIGEST_MISMATCH */
+  abstract slice(request: Static<typeof SliceRequest>, context: CallContext): Promise<Slice>;
 }
 
 export const LABEL_STORE_CONTRACT = defineContract('labels', {
@@ -77,5 +120,12 @@ export const LABEL_STORE_CONTRACT = defineContract('labels', {
     idempotent: true,
     permission: 'rpc.call:labels',
     summary: 'What was known as of a time',
+  },
+  slice: {
+    request: SliceRequest,
+    response: SliceSchema,
+    idempotent: true,
+    permission: 'rpc.call:labels',
+    summary: 'What was known of many targets as of a time, as one object',
   },
 });

@@ -1,11 +1,12 @@
 import { Injectable } from '@nestjs/common';
 import type { Static } from '@sinclair/typebox';
-import type { Counter } from '@opentelemetry/api';
+import type { Counter, Histogram } from '@opentelemetry/api';
 import type { Actor } from '../../rails/actor.js';
 import { ERRORS } from '../../rails/errors/registry.js';
 import { ProbityError } from '../../rails/errors/probity-error.js';
+import type { Label } from '../../rails/events/label.schema.js';
 import { targetKey } from '../../rails/labels/target.js';
-import { compareUtc, fromEpochMs, type UtcMicros } from '../../rails/time.js';
+import { compareUtc, fromEpochMs, toEpochMicros, type UtcMicros } from '../../rails/time.js';
 import { Clock } from '../../substrate/clock/clock.port.js';
 import { Policies } from '../../substrate/policy/policy.port.js';
 import type { CallContext } from '../../substrate/rpc/rpc.port.js';
@@ -15,23 +16,38 @@ import { draftOf, type Draft, type Entry, entryOf, isRefusal, type Refusal } fro
 import type { AssertResult } from './assertion.schema.js';
 import { LabelTargets } from './label-targets.js';
 import { LabelTeller } from './label-teller.job.js';
+import { type Answers, type Asked, LabelSlices } from './label-slices.js';
 import { type Appended, LedgerStore } from './ledger.store.js';
 import { type ResolutionRule, STORE_POLICY, type StorePolicy } from './label-store.policy.js';
-import type { AsOf, AsOfRequest, AssertRequest, AssertResponse, LabelStorePort } from './label-store.port.js';
+import type {
+  AsOf,
+  AsOfRequest,
+  AssertRequest,
+  AssertResponse,
+  LabelStorePort,
+  Slice,
+  SliceRequest,
+} from './label-store.port.js';
 import { LabelStoreStore } from './label-store.store.js';
-import { resolve } from './resolution.core.js';
+import { type Answer, type Question, resolve } from './resolution.core.js';
+
+/** An hour to a year: chargebacks come after weeks. */
+const LATENESS_BUCKETS_S = [3_600, 86_400, 7 * 86_400, 30 * 86_400, 60 * 86_400, 120 * 86_400, 365 * 86_400];
 
 /** Takes what writers say into the ledger, and answers what was known when. */
 @Injectable()
-export class LabelStoreService implements LabelStorePort {
+export class LabelStoreService implements LabelStorePort, Answers {
   readonly #signals: GoldenSignals;
   readonly #results: Counter;
+  readonly #answers: Counter;
+  readonly #lateness: Histogram;
 
   constructor(
     private readonly ledger: LedgerStore,
     private readonly store: LabelStoreStore,
     private readonly targets: LabelTargets,
     private readonly teller: LabelTeller,
+    private readonly slices: LabelSlices,
     private readonly policies: Policies,
     private readonly clock: Clock,
     private readonly telemetry: Telemetry,
@@ -40,6 +56,12 @@ export class LabelStoreService implements LabelStorePort {
     this.#signals = new GoldenSignals({ meter, clock, name: 'labels.requests', of: 'reads and writes of labels' });
     this.#results = meter.createCounter('labels.results', {
       description: 'Labels that writers sent, by outcome, namespace, type and code',
+    });
+    this.#answers = meter.createCounter('labels.answers', { description: 'What was known, by state and rule' });
+    this.#lateness = meter.createHistogram('labels.lateness', {
+      description: 'How long after it happened a label became known',
+      unit: 's',
+      advice: { explicitBucketBoundaries: LATENESS_BUCKETS_S },
     });
   }
 
@@ -65,6 +87,7 @@ export class LabelStoreService implements LabelStorePort {
       const wanted = [...entries.values()].filter((entry): entry is Entry => !isRefusal(entry));
       const appended = await this.ledger.record(wanted, now);
       if (appended.some(({ outcome }) => outcome === 'ACCEPTED')) this.teller.wake();
+      wanted.forEach((entry, index) => this.#late(entry, appended[index]));
       const of = new Map(wanted.map((entry, index) => [entry, appended[index]]));
       const results = drafts.map((draft): AssertResult => {
         const entry = isRefusal(draft) ? draft : entries.get(draft);
@@ -78,26 +101,39 @@ export class LabelStoreService implements LabelStorePort {
 
   async asOf(request: Static<typeof AsOfRequest>): Promise<AsOf> {
     return await this.#signals.observe({ method: 'as_of' }, async () => {
-      const { policy_rev, body } = this.policies.inForce(STORE_POLICY);
-      const rule = ruleOf(body, request.rule_id);
-      const { run_id: runId, label_type } = request;
-      const asOf = request.as_of_utc;
-      if (compareUtc(asOf, this.#now()) > 0)
-        throw new ProbityError('LBL_AS_OF_IN_FUTURE', 'nobody can say yet what will have been known by then');
-      await this.#demandWhole(runId);
-      const head = await this.ledger.settle(asOf);
-      const seqMax = request.ledger_seq ?? head;
-      if (seqMax > head)
-        throw new ProbityError('LBL_CURSOR_UNKNOWN', `the ledger ends with ${head}, and ${seqMax} was asked for`);
+      const { question, cut, basis } = await this.asked(request);
       const targets = request.targets as Parameters<LedgerStore['knownOf']>[2];
-      const known = await this.ledger.knownOf(runId, label_type, targets, { asOf, seqMax });
-      const effectiveAt = request.effective_at_utc ?? asOf;
-      const answers = targets.map((target) =>
-        resolve(known.get(targetKey(target)) ?? [], { asOf, effectiveAt, rule }),
-      ) as unknown as AsOf['answers'];
-      const basis = { as_of_utc: asOf, effective_at_utc: effectiveAt, ledger_seq: seqMax, rule_id: rule.rule_id };
-      return { answers, basis: { ...basis, policy_rev } };
+      const known = await this.ledger.knownOf(request.run_id, request.label_type, targets, cut);
+      const answers = targets.map((target) => this.answer(known.get(targetKey(target)) ?? [], question));
+      return { answers: answers as unknown as AsOf['answers'], basis };
     });
+  }
+
+  async slice(request: Static<typeof SliceRequest>): Promise<Slice> {
+    return await this.#signals.observe({ method: 'slice' }, async () => await this.slices.make(request, this));
+  }
+
+  /** What a question comes to once the time that it asks for is settled. */
+  async asked(request: Omit<Static<typeof AsOfRequest>, 'targets'>): Promise<Asked> {
+    const { policy_rev, body } = this.policies.inForce(STORE_POLICY);
+    const rule = ruleOf(body, request.rule_id);
+    const asOf = request.as_of_utc as UtcMicros;
+    if (compareUtc(asOf, this.#now()) > 0)
+      throw new ProbityError('LBL_AS_OF_IN_FUTURE', 'nobody can say yet what will have been known by then');
+    await this.#demandWhole(request.run_id);
+    const head = await this.ledger.settle(asOf);
+    const seqMax = request.ledger_seq ?? head;
+    if (seqMax > head)
+      throw new ProbityError('LBL_CURSOR_UNKNOWN', `the ledger ends with ${head}, and ${seqMax} was asked for`);
+    const effectiveAt = (request.effective_at_utc ?? asOf) as UtcMicros;
+    const basis = { as_of_utc: asOf, effective_at_utc: effectiveAt, ledger_seq: seqMax, rule_id: rule.rule_id };
+    return { question: { asOf, effectiveAt, rule }, cut: { asOf, seqMax }, basis: { ...basis, policy_rev } };
+  }
+
+  answer(labels: readonly Label[], question: Question): Answer {
+    const answer = resolve(labels, question);
+    this.#answers.add(1, { state: answer.state, rule: question.rule.rule_id });
+    return answer;
   }
 
   /** While the labels of its world are still entering, an answer about a run could be another one a moment later. */
@@ -112,6 +148,12 @@ export class LabelStoreService implements LabelStorePort {
         'LBL_FEED_INCOMPLETE',
         `${feed.next_row} of ${feed.rows_total} sealed labels have entered`,
       );
+  }
+
+  #late({ label }: Entry, appended: Appended | undefined): void {
+    if (appended?.outcome !== 'ACCEPTED') return;
+    const micros = toEpochMicros(appended.observed) - toEpochMicros(label.effective_at_utc);
+    this.#lateness.record(micros / 1_000_000, { namespace: label.source.namespace, label_type: label.label_type });
   }
 
   #now(): UtcMicros {

@@ -106,7 +106,7 @@ export class LedgerStore {
     runId: string,
     labelType: string,
     targets: readonly LabelTarget[],
-    { asOf, seqMax }: { readonly asOf: UtcMicros; readonly seqMax: number },
+    { asOf, seqMax }: Cut,
   ): Promise<ReadonlyMap<string, readonly Label[]>> {
     const { rows } = await this.database.query<{ target_key: string; label: Label }>(
       {
@@ -117,8 +117,32 @@ export class LedgerStore {
       },
       [runId, labelType, targets.map(targetKey), asOf, seqMax],
     );
-    const known = new Map<string, Label[]>();
-    for (const { target_key, label } of rows) known.set(target_key, [...(known.get(target_key) ?? []), label]);
+    return byTarget(rows);
+  }
+
+  /** The same for all targets of one kind, in the order of their keys, behind one: at most so many labels, and a target whole or not at all. */
+  async knownAfter(
+    runId: string,
+    labelType: string,
+    { after, limit, asOf, seqMax }: Cut & { readonly after: string; readonly limit: number },
+  ): Promise<ReadonlyMap<string, readonly Label[]>> {
+    const { rows } = await this.database.query<{ target_key: string; label: Label }>(
+      {
+        name: 'labels_known_after',
+        text: `select target_key, label from labels
+               where run_id = $1 and label_type = $2 and target_kind = 'EVENT' and target_key > $3
+                 and observed_at <= $4 and seq <= $5
+               order by target_key, seq limit $6`,
+        readOnly: true,
+      },
+      [runId, labelType, after, asOf, seqMax, limit],
+    );
+    const known = byTarget(rows);
+    const last = rows.at(-1);
+    if (rows.length < limit || last === undefined) return known;
+    // A page that is full may have been cut within its last target, which then comes with the next, or alone.
+    if (known.size === 1) return await this.knownOf(runId, labelType, [last.label.target], { asOf, seqMax });
+    known.delete(last.target_key);
     return known;
   }
 
@@ -186,6 +210,22 @@ export class LedgerStore {
   async markTold(transaction: Transaction, seq: number): Promise<void> {
     await transaction.query('update told set seq = $1', [seq]);
   }
+}
+
+/** What of the ledger an answer sees. */
+export interface Cut {
+  readonly asOf: UtcMicros;
+  readonly seqMax: number;
+}
+
+function byTarget(rows: readonly { readonly target_key: string; readonly label: Label }[]): Map<string, Label[]> {
+  const known = new Map<string, Label[]>();
+  for (const { target_key, label } of rows) {
+    const labels = known.get(target_key) ?? [];
+    known.set(target_key, labels);
+    labels.push(label);
+  }
+  return known;
 }
 
 interface Head {

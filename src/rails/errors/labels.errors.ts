@@ -121,6 +121,12 @@ export const LABEL_ERRORS = defineErrors({
     title: 'There is no such rule of resolution.',
     remedy: 'Name one of resolution.rules in the policy labels.store, or none for its default.',
   },
+  LBL_TARGETS_INVALID: {
+    status: 422,
+    retryable: false,
+    title: 'The object of targets holds a line that is no target.',
+    remedy: 'Make it NDJSON with one target per line, such as {"kind":"EVENT","event_id":"…"}.',
+  },
   LBL_CURSOR_UNKNOWN: {
     status: 422,
     retryable: false,

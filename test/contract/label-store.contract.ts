@@ -305,7 +305,7 @@ export function labelStoreSuite(ground: () => LabelGround): void {
       ...change,
     });
     const rowsOf = async ({ rows }: Slice): Promise<readonly SliceRow[]> => {
-      const text = (await ground().objects.read(rows as Ref)).toString('utf8');
+      const text = (await ground().objects.read(rows)).toString('utf8');
       return text
         .split('\n')
         .filter((line) => line !== '')

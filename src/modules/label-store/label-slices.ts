@@ -64,7 +64,7 @@ export class LabelSlices {
   async make(request: Static<typeof SliceRequest>, service: Answers): Promise<Slice> {
     const asked = await service.asked(request);
     const { run_id, label_type } = request;
-    const of = (request.targets ?? null) as Ref | null;
+    const of = request.targets ?? null;
     const digest = of?.digest.hex ?? null;
     const slice_id = sliceIds.derive({ run_id, label_type, targets: digest, basis: asked.basis }) as string as Digest;
     const key = objectKey(`labels/slices/${slice_id}/slice.json`);
@@ -91,7 +91,7 @@ export class LabelSlices {
       throw new ProbityError('INTERNAL', `the slice ${slice_id} came out otherwise than before`);
     const rows = put.ref;
     const slice: Slice = {
-      ...{ slice_id, run_id, label_type, targets: of as Slice['targets'], rows: rows as Slice['rows'], counts },
+      ...{ slice_id, run_id, label_type, targets: of, rows: rows, counts },
       by_value: Object.fromEntries([...byValue].sort(([a], [b]) => (a < b ? -1 : 1))),
       basis: asked.basis,
     };
@@ -124,7 +124,7 @@ export class LabelSlices {
   }
 
   async #read(ref: Ref): Promise<Slice> {
-    return slices.demand(JSON.parse((await this.objects.read(ref)).toString('utf8'))) as Slice;
+    return slices.demand(JSON.parse((await this.objects.read(ref)).toString('utf8')));
   }
 }
 
@@ -166,9 +166,9 @@ function targetOf(text: string, line: number): LabelTarget {
 }
 
 function rowOf(target: LabelTarget, answer: Answer): SliceRow {
-  if (answer.state === 'UNKNOWN') return { target, state: 'UNKNOWN' } as SliceRow;
+  if (answer.state === 'UNKNOWN') return { target, state: 'UNKNOWN' };
   if (answer.state === 'CONFLICT')
-    return { target, state: 'CONFLICT', candidates: answer.candidates.map(({ label_id }) => label_id) } as SliceRow;
+    return { target, state: 'CONFLICT', candidates: answer.candidates.map(({ label_id }) => label_id) };
   const { label_value, label_id, effective_at_utc, observed_at_utc } = answer.label;
-  return { target, state: 'LABEL', label_value, label_id, effective_at_utc, observed_at_utc } as SliceRow;
+  return { target, state: 'LABEL', label_value, label_id, effective_at_utc, observed_at_utc };
 }

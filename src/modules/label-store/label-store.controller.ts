@@ -121,7 +121,7 @@ export class LabelStoreController {
   @ApiBody({ schema: documented(SliceRequest) })
   async slice(@Body() body: unknown): Promise<Slice> {
     demandAsOf(body);
-    return await this.labels.slice(demand(requests.slice.check(body)) as never);
+    return await this.labels.slice(demand(requests.slice.check(body)));
   }
 
   @Get('labels')

@@ -117,7 +117,7 @@ export class LabelStoreService implements LabelStorePort, Answers {
   async asked(request: Omit<Static<typeof AsOfRequest>, 'targets'>): Promise<Asked> {
     const { policy_rev, body } = this.policies.inForce(STORE_POLICY);
     const rule = ruleOf(body, request.rule_id);
-    const asOf = request.as_of_utc as UtcMicros;
+    const asOf = request.as_of_utc;
     if (compareUtc(asOf, this.#now()) > 0)
       throw new ProbityError('LBL_AS_OF_IN_FUTURE', 'nobody can say yet what will have been known by then');
     await this.#demandWhole(request.run_id);
@@ -125,7 +125,7 @@ export class LabelStoreService implements LabelStorePort, Answers {
     const seqMax = request.ledger_seq ?? head;
     if (seqMax > head)
       throw new ProbityError('LBL_CURSOR_UNKNOWN', `the ledger ends with ${head}, and ${seqMax} was asked for`);
-    const effectiveAt = (request.effective_at_utc ?? asOf) as UtcMicros;
+    const effectiveAt = request.effective_at_utc ?? asOf;
     const basis = { as_of_utc: asOf, effective_at_utc: effectiveAt, ledger_seq: seqMax, rule_id: rule.rule_id };
     return { question: { asOf, effectiveAt, rule }, cut: { asOf, seqMax }, basis: { ...basis, policy_rev } };
   }

@@ -1,3 +1,3 @@
 import { labelsSuite } from './labels.cases.js';
 
-labelsSuite('real', ['sr', 'ig', 'edge', 'labels', 'ofp']);
+labelsSuite('real', ['engine', 'sr', 'ig', 'edge', 'labels', 'ofp']);

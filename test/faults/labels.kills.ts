@@ -20,7 +20,7 @@ export interface LabelKillPlan {
   readonly kills: number;
 }
 
-const ROLES = ['sr', 'ig', 'edge', 'labels'] as const;
+const ROLES = ['engine', 'sr', 'ig', 'edge', 'labels'] as const;
 const RUN = runIdOf('live');
 const CONTROL = asTopicName('fp.bus.control.v1');
 const PAYMENTS = 20;

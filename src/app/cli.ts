@@ -6,6 +6,7 @@ import { sealPolicyFile } from './commands/policy-seal.js';
 import { listRoles } from './commands/roles.js';
 import { serve } from './commands/serve.js';
 import { addAuditCommands } from './cli-audit.js';
+import { addCaseCommands } from './cli-case.js';
 import { addDecisionCommands } from './cli-decision.js';
 import { addDoorCommands } from './cli-door.js';
 import { addLabelCommands } from './cli-label.js';
@@ -45,6 +46,7 @@ export async function runCli(words: readonly string[], options: CliOptions): Pro
   const verify = addDecisionCommands(program, options, run);
   addAuditCommands(program, verify, options, run);
   addLabelCommands(program, options, run);
+  addCaseCommands(program, options, run);
   addModelCommands(program, run);
 
   try {

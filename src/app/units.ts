@@ -1,6 +1,9 @@
 import { ActionsLayerModule } from '../modules/actions-layer/actions-layer.module.js';
 import { ACTIONS_POLICY } from '../modules/actions-layer/actions-layer.policy.js';
 import { ActionsLayerStore } from '../modules/actions-layer/actions-layer.store.js';
+import { CaseWorkbenchModule } from '../modules/case-workbench/case-workbench.module.js';
+import { CASES_POLICY } from '../modules/case-workbench/case-workbench.policy.js';
+import { CaseWorkbenchStore } from '../modules/case-workbench/case-workbench.store.js';
 import { DATA_ENGINE_CONTRACT, DataEnginePort } from '../modules/data-engine/data-engine.port.js';
 import { DataEngineModule } from '../modules/data-engine/data-engine.module.js';
 import { DataEngineService } from '../modules/data-engine/data-engine.service.js';
@@ -147,6 +150,26 @@ export const UNITS: UnitTable = defineUnits(
       schema: 'label_store',
       prefixes: ['labels/'],
       policies: [FEED_POLICY, STORE_POLICY],
+      instances: 'many',
+    },
+    cases: {
+      unit: 'case-workbench',
+      kind: 'human-facing',
+      why: 'What people have to look at: cases with timelines that nobody edits, and findings that become labels.',
+      module: CaseWorkbenchModule,
+      calls: ['ig', 'labels'],
+      consumes: {
+        group: 'cases',
+        topics: ['fp.bus.traffic.v1'],
+        positions: CaseWorkbenchStore,
+        startWhenUnknown: 'low-water',
+        batchRecordsMax: 1_000,
+        gatherMs: 50,
+      },
+      produces: [],
+      schema: 'case_mgmt',
+      prefixes: [],
+      policies: [CASES_POLICY],
       instances: 'many',
     },
     ofp: {

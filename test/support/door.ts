@@ -22,7 +22,19 @@ import { Program } from './program.js';
 /** The roles through which a user's file goes. */
 export const DOOR_ROLES = ['engine', 'sr', 'wsp', 'ig'] as const;
 /** And those that decide about it. */
-export const DECISION_ROLES = [...DOOR_ROLES, 'edge', 'labels', 'ofp', 'ieg', 'dl', 'df', 'al', 'dla', 'ops'] as const;
+export const DECISION_ROLES = [
+  ...DOOR_ROLES,
+  'edge',
+  'labels',
+  'ofp',
+  'ieg',
+  'dl',
+  'df',
+  'al',
+  'dla',
+  'cases',
+  'ops',
+] as const;
 
 /**
  * The platform as its operators run it, each group of roles in a process of its own on one data folder: on what
@@ -269,10 +281,12 @@ async function real(groups: readonly string[], outside?: Outside): Promise<Flavo
     .flatMap(([roles, port]) => roles.split(',').map((role) => `${role}: 'http://127.0.0.1:${port}'`))
     .filter((endpoint) => !endpoint.startsWith('all:'));
   const operator = generateApiKey('tester');
-  const units = ['engine', 'sr', 'wsp', 'edge', 'ofp', 'ieg', 'dl', 'df', 'al', 'dla', 'labels', 'ops'].map((unit) => ({
-    unit,
-    key: generateApiKey(unit),
-  }));
+  const units = ['engine', 'sr', 'wsp', 'edge', 'ofp', 'ieg', 'dl', 'df', 'al', 'dla', 'labels', 'cases', 'ops'].map(
+    (unit) => ({
+      unit,
+      key: generateApiKey(unit),
+    }),
+  );
   const listed = [
     `    - key_id: tester\n      key_sha256: '${operator.keySha256}'\n      actor_id: HUMAN::operator\n      roles: [operator]`,
     ...units.map(

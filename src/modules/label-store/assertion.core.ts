@@ -75,7 +75,11 @@ export function draftOf(
       code: 'LBL_UNAUTHORIZED_WRITER',
       detail: `${actor.actor_id} is no writer of the namespace ${assertion.namespace}`,
     };
-  return familyRefusal(assertion, writer, policy) ?? timedDraft(assertion, writer, now);
+  return (
+    behalfRefusal(assertion, writer, actor) ??
+    familyRefusal(assertion, writer, policy) ??
+    timedDraft(assertion, writer, now)
+  );
 }
 
 function shapeRefusal({ at, says }: { readonly at: string; readonly says: string }): Refusal {
@@ -87,6 +91,15 @@ function shapeRefusal({ at, says }: { readonly at: string; readonly says: string
   if (at.startsWith('/effective_at_utc') || at.startsWith('/reported_at_utc'))
     return { code: 'LBL_INVALID_TIME_FIELDS', detail };
   return { code: 'LBL_ASSERTION_INVALID', detail };
+}
+
+function behalfRefusal({ on_behalf_of: person }: Assertion, writer: Writer, actor: Actor): Refusal | undefined {
+  const no = (detail: string): Refusal => ({ code: 'LBL_UNAUTHORIZED_WRITER', detail });
+  if (person !== undefined && writer.may_act_for_people !== true)
+    return no(`${writer.namespace} may not write in the name of others`);
+  if (writer.source_type === 'HUMAN' && (person ?? actor).source_type !== 'HUMAN')
+    return no('the source is a person, and none is named');
+  return undefined;
 }
 
 function familyRefusal(
@@ -142,7 +155,8 @@ export function entryOf(
 ): Entry | Refusal {
   if (assertion.pins !== undefined && differingPins(assertion.pins, pins).length > 0)
     return { code: 'LBL_INVALID_PINS', detail: `the run has other ${differingPins(assertion.pins, pins).join(', ')}` };
-  const { label_type, label_value, namespace, handle, confidence_ppm, supersedes, evidence_refs: evidence } = assertion;
+  const { label_type, label_value, namespace, handle, confidence_ppm, supersedes, on_behalf_of } = assertion;
+  const { evidence_refs: evidence } = assertion;
   const said = {
     label_value,
     // What happened to an entity is not told by an event: unless stated, it is from now on.
@@ -158,7 +172,12 @@ export function entryOf(
       target,
       label_type,
       ...said,
-      source: { type: writer.source_type, namespace, actor },
+      source: {
+        type: writer.source_type,
+        namespace,
+        actor: on_behalf_of ?? actor,
+        ...(on_behalf_of === undefined ? {} : { via: actor.actor_id }),
+      },
       policy_rev: policyRev,
     },
     evidence,

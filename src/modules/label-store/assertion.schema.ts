@@ -1,4 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
+import { ActorSchema } from '../../rails/actor.js';
 import { DigestSchema } from '../../rails/digest.js';
 import {
   ConfidenceSchema,
@@ -41,7 +42,7 @@ const TransactionTargetSchema = closed({
   producer: Type.Optional(Type.String({ pattern: '^[a-z][a-z0-9._-]{0,99}$' })),
 });
 
-/** What somebody says of an event, an entity or a flow. Who says it is never part of it: that is known from authentication. */
+/** What somebody says of an event, an entity or a flow. Who says it is known from authentication; only a unit that the policy trusts with it names the person whom it authenticated. */
 export const AssertionSchema = closed(
   {
     run_id: RunIdSchema,
@@ -60,6 +61,8 @@ export const AssertionSchema = closed(
     handle: Text(200),
     /** The label that it takes the place of, of the same target and type. */
     supersedes: Type.Optional(DigestSchema),
+    /** The person for whom a unit says it; refused unless the writer may act for people. */
+    on_behalf_of: Type.Optional(ActorSchema),
     evidence_refs: Type.Optional(Type.Array(EvidenceRefSchema, { maxItems: 20 })),
   },
   { description: 'A label as a writer asserts it.' },

@@ -40,6 +40,8 @@ const WriterSchema = closed({
     minItems: 1,
     uniqueItems: true,
   }),
+  /** Whether it may name the person for whom it writes: a unit that has authenticated people itself. */
+  may_act_for_people: Type.Optional(Type.Boolean()),
   /** Whose labels it may take back or correct. */
   may_supersede: Type.Union([Type.Literal('own'), Type.Literal('any')]),
 });
@@ -99,7 +101,7 @@ export const feedActor = (feedId: string): string => `feed.${feedId}`;
 
 function writerFaults({ writers, vocabulary }: StorePolicy): readonly PolicyFault[] {
   const seen = new Set<string>();
-  return writers.flatMap(({ namespace, principals, label_types, source_type }, index) => {
+  return writers.flatMap(({ namespace, principals, label_types, source_type, may_act_for_people }, index) => {
     const at = `/writers/${index}`;
     const faults: PolicyFault[] = [];
     if (namespace === WORLD)
@@ -110,7 +112,7 @@ function writerFaults({ writers, vocabulary }: StorePolicy): readonly PolicyFaul
       if (vocabulary[type] === undefined)
         faults.push({ pointer: `${at}/label_types`, sentence: `${type} is no type of the vocabulary` });
     for (const principal of principals)
-      if (source_type === 'HUMAN' && !principal.startsWith('HUMAN::'))
+      if (source_type === 'HUMAN' && !principal.startsWith('HUMAN::') && may_act_for_people !== true)
         faults.push({ pointer: `${at}/principals`, sentence: `${principal} is no person, and the source is HUMAN` });
     return faults;
   });

@@ -1,6 +1,7 @@
 import { ACTION_ERRORS } from './actions.errors.js';
 import { AUDIT_ERRORS } from './audit.errors.js';
 import { BUS_ERRORS } from './bus.errors.js';
+import { CASE_ERRORS } from './cases.errors.js';
 import { CONFIG_ERRORS } from './config.errors.js';
 import { DATABASE_ERRORS } from './database.errors.js';
 import { DECISION_ERRORS } from './decision.errors.js';
@@ -38,6 +39,7 @@ export const ERROR_FAMILIES: readonly { readonly title: string; readonly errors:
   { title: 'Feature Plane', errors: FEATURE_ERRORS },
   { title: 'Identity & Entity Graph', errors: GRAPH_ERRORS },
   { title: 'Label Store', errors: LABEL_ERRORS },
+  { title: 'Case Workbench', errors: CASE_ERRORS },
   { title: 'Degrade Ladder', errors: POSTURE_ERRORS },
   { title: 'Decision Fabric', errors: DECISION_ERRORS },
   { title: 'Actions Layer', errors: ACTION_ERRORS },
@@ -49,6 +51,7 @@ export const ERRORS = {
   ...ACTION_ERRORS,
   ...AUDIT_ERRORS,
   ...BUS_ERRORS,
+  ...CASE_ERRORS,
   ...CONFIG_ERRORS,
   ...DATABASE_ERRORS,
   ...HTTP_ERRORS,

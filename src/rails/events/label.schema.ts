@@ -42,7 +42,14 @@ export const LabelSchema = closed(
     recorded_at_utc: UtcMicrosSchema,
     /** When the writer says that it was known. */
     reported_at_utc: Type.Optional(UtcMicrosSchema),
-    source: closed({ type: LabelSourceSchema, namespace: NamespaceSchema, actor: ActorSchema }),
+    source: closed({
+      type: LabelSourceSchema,
+      namespace: NamespaceSchema,
+      /** Who says it. */
+      actor: ActorSchema,
+      /** The unit that a person said it through. */
+      via: Type.Optional(ActorSchema.properties.actor_id),
+    }),
     /** The label that it takes the place of. */
     supersedes: Type.Optional(DigestSchema),
     policy_rev: PolicyRevSchema,

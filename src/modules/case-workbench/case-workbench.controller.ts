@@ -1,0 +1,167 @@
+import { Body, Controller, Get, HttpCode, Param, Post, Query, Req } from '@nestjs/common';
+import { ApiBody, ApiOperation, ApiQuery, ApiTags } from '@nestjs/swagger';
+import { ROOT_CONTEXT } from '@opentelemetry/api';
+import { type TSchema, Type } from '@sinclair/typebox';
+import type { FastifyRequest } from 'fastify';
+import { EventIdSchema } from '../../rails/envelope.schema.js';
+import { ProbityError } from '../../rails/errors/probity-error.js';
+import { RunIdSchema } from '../../rails/pins.js';
+import { closed } from '../../rails/schema.js';
+import { type Validator, validatorOf } from '../../rails/validator.js';
+import { Clock } from '../../substrate/clock/clock.port.js';
+import { Caller, RequirePermission } from '../../substrate/http/principal.js';
+import { contextOf } from '../../substrate/http/telemetry.hooks.js';
+import type { Principal } from '../../substrate/identity/identity.port.js';
+import { outgoing } from '../../substrate/rpc/outgoing.js';
+import { type Case, type CaseEvent, type CasePage, CommandRequest, STATUSES } from './case.schema.js';
+import { CaseWorkbenchService, type Done } from './case-workbench.service.js';
+import { CaseWorkbenchStore, type TimelineRow } from './case-workbench.store.js';
+
+const LIMIT_MAX = 200;
+const CALL_LIMIT_MS = 5_000;
+const LIMIT = {
+  name: 'limit',
+  required: false,
+  schema: { type: 'integer', minimum: 1, maximum: LIMIT_MAX, default: 50 },
+} as const;
+
+const OpenRequest = closed({
+  run_id: RunIdSchema,
+  event_id: EventIdSchema,
+  reason: Type.String({ minLength: 1, maxLength: 4_000, pattern: '^[^\\x00]*$' }),
+  idempotency_key: CommandRequest.properties.idempotency_key,
+});
+
+const requests = {
+  open: validatorOf(OpenRequest, 'the request'),
+  command: validatorOf(CommandRequest, 'the request'),
+};
+
+const documented = (schema: TSchema): object => JSON.parse(JSON.stringify(schema)) as object;
+
+@ApiTags('cases')
+@Controller('v1/cases')
+export class CaseWorkbenchController {
+  constructor(
+    private readonly store: CaseWorkbenchStore,
+    private readonly workbench: CaseWorkbenchService,
+    private readonly clock: Clock,
+  ) {}
+
+  @Get()
+  @RequirePermission('cases.read')
+  @ApiOperation({ summary: 'Cases, youngest first' })
+  @ApiQuery(LIMIT)
+  @ApiQuery({ name: 'cursor', required: false, description: 'next_cursor of the page before' })
+  @ApiQuery({ name: 'status', required: false, schema: { type: 'string', enum: [...STATUSES] } })
+  @ApiQuery({ name: 'queue', required: false })
+  @ApiQuery({ name: 'assignee', required: false, description: 'HUMAN::…, me, or none for those that nobody has' })
+  @ApiQuery({ name: 'run', required: false, description: 'of this run alone' })
+  async list(
+    @Query() query: Readonly<Record<string, string | undefined>>,
+    @Caller() caller: Principal,
+  ): Promise<CasePage> {
+    const limit = limitOf(query['limit']);
+    const { status, queue, run, assignee } = query;
+    const before = numberOf(query['cursor']);
+    const rows = await this.store.list({
+      limit: limit + 1,
+      ...(before === undefined ? {} : { before }),
+      ...(status === undefined ? {} : { status }),
+      ...(queue === undefined ? {} : { queue }),
+      ...(run === undefined ? {} : { runId: run }),
+      ...(assignee === undefined ? {} : { assignee: assigneeOf(assignee, caller) }),
+    });
+    const last = rows[limit - 1];
+    return {
+      cases: rows.slice(0, limit).map(({ value }) => value),
+      ...(rows.length > limit && last !== undefined ? { next_cursor: String(last.number) } : {}),
+    };
+  }
+
+  @Get('counts')
+  @RequirePermission('cases.read')
+  @ApiOperation({ summary: 'How many cases there are, by queue and status' })
+  async counts(): Promise<{ readonly counts: Awaited<ReturnType<CaseWorkbenchStore['counts']>> }> {
+    return { counts: await this.store.counts() };
+  }
+
+  @Get('changes')
+  @RequirePermission('cases.read')
+  @ApiOperation({ summary: 'Entries of all timelines, oldest first: asked again with the cursor, a stream of changes' })
+  @ApiQuery(LIMIT)
+  @ApiQuery({
+    name: 'cursor',
+    required: false,
+    description: 'cursor of the answer before; from the first one unless given',
+  })
+  async changes(
+    @Query('limit') limitText?: string,
+    @Query('cursor') cursor?: string,
+  ): Promise<{ readonly changes: readonly TimelineRow[]; readonly cursor: string }> {
+    const after = numberOf(cursor) ?? 0;
+    const changes = await this.store.changes(after, limitOf(limitText));
+    return { changes, cursor: String(changes.at(-1)?.number ?? after) };
+  }
+
+  @Get(':case_id')
+  @RequirePermission('cases.read')
+  @ApiOperation({ summary: 'A case with its timeline' })
+  async show(
+    @Param('case_id') caseId: string,
+  ): Promise<{ readonly case: Case; readonly timeline: readonly CaseEvent[] }> {
+    // The timeline first: the case may go on in between, and then the answer shows entries of which the case knows.
+    const timeline = await this.store.timeline(caseId);
+    const found = await this.store.find(caseId);
+    if (found === null) throw new ProbityError('CASE_NOT_FOUND', 'no case has this id');
+    return { case: found, timeline };
+  }
+
+  @Post()
+  @HttpCode(200)
+  @RequirePermission('cases.write')
+  @ApiOperation({ summary: 'Opens the case of an event, or adds a trigger to the one that it has' })
+  @ApiBody({ schema: documented(OpenRequest) })
+  async open(@Body() body: unknown, @Caller() caller: Principal, @Req() request: FastifyRequest): Promise<Done> {
+    const { run_id: runId, event_id: eventId, reason, idempotency_key: key } = demand(requests.open, body);
+    const context = outgoing(this.clock, CALL_LIMIT_MS, { trace: contextOf(request) ?? ROOT_CONTEXT });
+    return await this.workbench.open({ runId, eventId, reason, key }, caller.actor, context);
+  }
+
+  @Post(':case_id/commands')
+  @HttpCode(200)
+  @RequirePermission('cases.write')
+  @ApiOperation({
+    summary: 'What a person does in a case: assign, note, escalate, decide, close …',
+    description:
+      'The same idempotency_key again is the same entry. expected_seq refuses where the case has gone on since it was looked at (412).',
+  })
+  @ApiBody({ schema: documented(CommandRequest) })
+  async command(@Param('case_id') caseId: string, @Body() body: unknown, @Caller() caller: Principal): Promise<Done> {
+    return await this.workbench.command(caseId, demand(requests.command, body), caller.actor);
+  }
+}
+
+function demand<Value>(validator: Validator<Value>, body: unknown): Value {
+  const verdict = validator.check(body);
+  if (verdict.ok) return verdict.value;
+  const { at, says } = verdict.fault;
+  throw new ProbityError('HTTP_REQUEST_INVALID', `${at === '' ? 'the body' : at} ${says}`);
+}
+
+function limitOf(text = '50'): number {
+  const limit = Number(text);
+  if (Number.isInteger(limit) && limit >= 1 && limit <= LIMIT_MAX) return limit;
+  throw new ProbityError('HTTP_REQUEST_INVALID', `limit is a whole number from 1 to ${LIMIT_MAX}`);
+}
+
+function numberOf(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  if (/^[0-9]{1,15}$/.test(text)) return Number(text);
+  throw new ProbityError('HTTP_REQUEST_INVALID', 'cursor is that of an answer');
+}
+
+function assigneeOf(text: string, { actor }: Principal): string | null {
+  if (text === 'none') return null;
+  return text === 'me' ? actor.actor_id : text;
+}

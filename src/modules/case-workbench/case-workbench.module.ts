@@ -1,0 +1,12 @@
+import { Module } from '@nestjs/common';
+import { CaseLabels } from './case-labels.job.js';
+import { CaseWorkbenchConsumer } from './case-workbench.consumer.js';
+import { CaseWorkbenchController } from './case-workbench.controller.js';
+import { CaseWorkbenchService } from './case-workbench.service.js';
+import { CaseWorkbenchStore } from './case-workbench.store.js';
+
+@Module({
+  controllers: [CaseWorkbenchController, CaseWorkbenchConsumer],
+  providers: [CaseLabels, CaseWorkbenchService, CaseWorkbenchStore],
+})
+export class CaseWorkbenchModule {}

@@ -1,0 +1,51 @@
+import { Type } from '@sinclair/typebox';
+import { OutcomeSchema } from '../../rails/events/decision.schema.js';
+import { LabelTypeSchema, LabelValueSchema } from '../../rails/events/label.schema.js';
+import { closed, type Sealed } from '../../rails/schema.js';
+import type { PolicyFault, PolicyKind } from '../../substrate/policy/policy.port.js';
+import { CaseSchema, DispositionSchema, QueueSchema } from './case.schema.js';
+
+const { priority } = CaseSchema.properties;
+
+export const CasesPolicySchema = closed({
+  /** What becomes a case, where it goes, and how urgent it is. */
+  triggers: closed({
+    DECISION_ESCALATION: closed({
+      outcomes: Type.Array(OutcomeSchema, { uniqueItems: true }),
+      queue: QueueSchema,
+      priority,
+    }),
+    MANUAL_ASSERTION: closed({ queue: QueueSchema, priority }),
+  }),
+  queues: Type.Record(QueueSchema, closed({ title: Type.String({ minLength: 1, maxLength: 200 }) })),
+  /** What a person may find, and what the label store is told then; null: nothing. */
+  dispositions: Type.Record(
+    DispositionSchema,
+    closed({
+      label: Type.Union([closed({ label_type: LabelTypeSchema, label_value: LabelValueSchema }), Type.Null()]),
+    }),
+  ),
+  /** As which writer of the policy labels.store labels are sent. */
+  label_namespace: Type.String({ pattern: '^[a-z][a-z0-9._-]{0,63}$' }),
+});
+export type CasesPolicy = Sealed<typeof CasesPolicySchema>;
+
+export const CASES_POLICY: PolicyKind<typeof CasesPolicySchema> = {
+  policy_id: 'cases.workbench',
+  schema: CasesPolicySchema,
+  check: ({ triggers, queues, dispositions }: CasesPolicy): readonly PolicyFault[] => [
+    ...typeFaults(dispositions),
+    ...Object.entries(triggers).flatMap(([name, { queue }]) =>
+      queues[queue] === undefined
+        ? [{ pointer: `/triggers/${name}/queue`, sentence: `no queue is called ${queue}` }]
+        : [],
+    ),
+  ],
+};
+
+/** A finding takes the place of the one before it, which is of the same type. */
+function typeFaults(dispositions: CasesPolicy['dispositions']): readonly PolicyFault[] {
+  const types = new Set(Object.values(dispositions).flatMap(({ label }) => (label === null ? [] : [label.label_type])));
+  if (types.size <= 1) return [];
+  return [{ pointer: '/dispositions', sentence: `labels of one type alone, not of ${[...types].join(' and ')}` }];
+}

@@ -1,0 +1,216 @@
+import { Injectable } from '@nestjs/common';
+import type { Digest } from '../../rails/digest.js';
+import { type IdempotencyOutcome, judge } from '../../rails/idempotency.js';
+import type { UtcMicros } from '../../rails/time.js';
+import type { Position, PositionStore, TopicPartition } from '../../substrate/bus/bus.port.js';
+import { type BatchEnd, movePosition, readPositions } from '../../substrate/bus/position-table.js';
+import { Database, type Queryable, type Transaction } from '../../substrate/database/database.port.js';
+import { after, type Identity, type NewEntry, type Subject } from './case.core.js';
+import type { Case, CaseEvent } from './case.schema.js';
+
+/** A wish about one case. */
+export interface Wish {
+  readonly subject: Subject;
+  /** By what it is recognised when it comes again: that of its first entry. */
+  readonly identity: Identity;
+  /** What it comes to in the case as it stands under its lock; null for one that is not there yet. It may throw, and then nothing is appended. */
+  readonly entries: (found: Case | null) => readonly NewEntry[];
+}
+
+export interface Added {
+  readonly outcome: IdempotencyOutcome;
+  readonly found: Case;
+}
+
+export interface CasesQuery {
+  readonly limit: number;
+  readonly before?: number;
+  readonly status?: string;
+  readonly queue?: string;
+  readonly assignee?: string | null;
+  readonly runId?: string;
+}
+
+export interface Numbered<Value> {
+  readonly number: number;
+  readonly value: Value;
+}
+
+export interface TimelineRow {
+  readonly number: number;
+  readonly case_id: string;
+  readonly event: CaseEvent;
+}
+
+/** The schema `case_mgmt`: timelines for ever, and the cases that they make. */
+@Injectable()
+export class CaseWorkbenchStore implements PositionStore {
+  constructor(readonly database: Database) {}
+
+  /**
+   * Carries out wishes, one writer per case at a time, each whole or not at all; the cases as they are then, in the wishes' order. One that was
+   * carried out already is a duplicate, and nothing is asked of the case; where something else was wished for under its identity, a conflict.
+   */
+  async append(transaction: Transaction, wishes: readonly Wish[], now: UtcMicros): Promise<readonly Added[]> {
+    const ids = [...new Set(wishes.map(({ subject }) => subject.case_id as string))].sort();
+    // A lock per case, also for one that is not there yet; in the order of ids, so that two batches never wait for each other.
+    await transaction.query(
+      `select pg_advisory_xact_lock(hashtextextended(id, 0)) from (select id from unnest($1::text[]) as t (id) order by id) as ids`,
+      [ids],
+    );
+    const cases = await casesOf(transaction, ids);
+    const standing = await contentsOf(
+      transaction,
+      wishes.map(({ identity }) => identity.case_event_id as string),
+    );
+    const rows: { readonly caseId: string; readonly event: CaseEvent; readonly content: Digest }[] = [];
+    const outcomes = wishes.map(({ subject, identity, entries }) => {
+      const outcome = judge(standing.get(identity.case_event_id), identity.content);
+      if (outcome !== 'NEW') return outcome;
+      let found = cases.get(subject.case_id) ?? null;
+      for (const { content, ...entry } of entries(found)) {
+        const event = { ...entry, case_seq: (found?.case_seq ?? 0) + 1, recorded_at_utc: now } as CaseEvent;
+        found = after(found, subject, event);
+        rows.push({ caseId: subject.case_id, event, content });
+        standing.set(event.case_event_id, content);
+      }
+      if (found !== null) cases.set(subject.case_id, found);
+      return outcome;
+    });
+    if (rows.length > 0) await insert(transaction, rows, [...new Set(rows.map(({ caseId }) => caseId))], cases, now);
+    return wishes.map(({ subject }, index) => {
+      const found = cases.get(subject.case_id);
+      if (found === undefined) throw new TypeError('a case begins with a trigger');
+      return { outcome: outcomes[index] ?? 'CONFLICT', found };
+    });
+  }
+
+  async moved(transaction: Transaction, at: BatchEnd): Promise<void> {
+    await movePosition(transaction, at);
+  }
+
+  async find(caseId: string, queryable: Queryable = this.database): Promise<Case | null> {
+    return (await casesOf(queryable, [caseId])).get(caseId) ?? null;
+  }
+
+  async timeline(caseId: string, queryable: Queryable = this.database): Promise<readonly CaseEvent[]> {
+    const { rows } = await queryable.query<{ event: CaseEvent }>(
+      { text: 'select event from timeline where case_id = $1 order by case_seq', readOnly: true },
+      [caseId],
+    );
+    return rows.map(({ event }) => event);
+  }
+
+  /** Youngest first. `assignee`: null for those that nobody has. */
+  async list({ limit, before, status, queue, assignee, runId }: CasesQuery): Promise<readonly Numbered<Case>[]> {
+    const { rows } = await this.database.query<Numbered<Case>>(
+      {
+        text: `select number, state as value from cases
+               where ($2::bigint is null or number < $2) and ($3::text is null or status = $3)
+                 and ($4::text is null or queue = $4) and ($5::text is null or run_id = $5)
+                 and (not $6::boolean or assignee is not distinct from $7::text)
+               order by number desc limit $1`,
+        readOnly: true,
+      },
+      [limit, before ?? null, status ?? null, queue ?? null, runId ?? null, assignee !== undefined, assignee ?? null],
+    );
+    return rows;
+  }
+
+  async counts(): Promise<readonly { readonly queue: string; readonly status: string; readonly cases: number }[]> {
+    const { rows } = await this.database.query<{ queue: string; status: string; cases: number }>({
+      text: 'select queue, status, count(*) as cases from cases group by queue, status order by queue, status',
+      readOnly: true,
+    });
+    return rows;
+  }
+
+  /** Entries of all cases behind a number, oldest first: the stream of changes. */
+  async changes(afterNumber: number, limit: number): Promise<readonly TimelineRow[]> {
+    const { rows } = await this.database.query<TimelineRow>(
+      {
+        text: 'select number, case_id, event from timeline where number > $1 order by number limit $2',
+        readOnly: true,
+      },
+      [afterNumber, limit],
+    );
+    return rows;
+  }
+
+  /** Cases whose label was submitted and not answered, oldest first. */
+  async labelsOnTheirWay(limit: number): Promise<readonly Case[]> {
+    const { rows } = await this.database.query<{ state: Case }>(
+      { text: `select state from cases where label_state = 'PENDING' order by number limit $1`, readOnly: true },
+      [limit],
+    );
+    return rows.map(({ state }) => state);
+  }
+
+  async positions(partitions: readonly TopicPartition[]): Promise<readonly Position[]> {
+    return await readPositions(this.database, partitions);
+  }
+}
+
+async function casesOf(queryable: Queryable, ids: readonly string[]): Promise<Map<string, Case>> {
+  const { rows } = await queryable.query<{ case_id: string; state: Case }>(
+    { name: 'cases_found', text: 'select case_id, state from cases where case_id = any($1::text[])', readOnly: true },
+    [ids],
+  );
+  return new Map(rows.map(({ case_id, state }) => [case_id, state]));
+}
+
+async function contentsOf(transaction: Transaction, ids: readonly string[]): Promise<Map<string, Digest>> {
+  const { rows } = await transaction.query<{ case_event_id: string; content: Digest }>(
+    {
+      name: 'case_events_standing',
+      text: 'select case_event_id, content from timeline where case_event_id = any($1::text[])',
+    },
+    [ids],
+  );
+  return new Map(rows.map(({ case_event_id, content }) => [case_event_id, content]));
+}
+
+async function insert(
+  transaction: Transaction,
+  rows: readonly { readonly caseId: string; readonly event: CaseEvent; readonly content: Digest }[],
+  changedIds: readonly string[],
+  cases: ReadonlyMap<string, Case>,
+  now: UtcMicros,
+): Promise<void> {
+  await transaction.query(
+    {
+      name: 'timeline_inserted',
+      text: `insert into timeline (case_id, case_seq, case_event_id, content, type, event, recorded_at)
+        select *, $7::timestamptz from unnest($1::text[], $2::integer[], $3::text[], $4::text[], $5::text[], $6::jsonb[])`,
+    },
+    [
+      rows.map(({ caseId }) => caseId),
+      rows.map(({ event }) => event.case_seq),
+      rows.map(({ event }) => event.case_event_id),
+      rows.map(({ content }) => content),
+      rows.map(({ event }) => event.type),
+      rows.map(({ event }) => JSON.stringify(event)),
+      now,
+    ],
+  );
+  const changed = changedIds.flatMap((id) => cases.get(id) ?? []);
+  await transaction.query(
+    {
+      name: 'cases_changed',
+      text: `insert into cases (case_id, run_id, status, queue, assignee, label_state, state, changed_at)
+        select *, $8::timestamptz from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::jsonb[])
+        on conflict (case_id) do update set status = excluded.status, queue = excluded.queue, assignee = excluded.assignee,
+          label_state = excluded.label_state, state = excluded.state, changed_at = excluded.changed_at`,
+    },
+    [
+      changed.map(({ case_id }) => case_id),
+      changed.map(({ pins }) => pins.run_id),
+      changed.map(({ status }) => status),
+      changed.map(({ queue }) => queue),
+      changed.map(({ assignee }) => assignee),
+      changed.map(({ label }) => label.state),
+      changed.map((one) => JSON.stringify(one)),
+      now,
+    ],
+  );
+}

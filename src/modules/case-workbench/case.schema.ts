@@ -1,0 +1,140 @@
+import { type Static, Type } from '@sinclair/typebox';
+import { type Actor, ActorSchema } from '../../rails/actor.js';
+import { DigestSchema } from '../../rails/digest.js';
+import { EventIdSchema } from '../../rails/envelope.schema.js';
+import { defineRecipe } from '../../rails/identity-recipe.js';
+import { type RunPins, RunPinsSchema } from '../../rails/pins.js';
+import { closed, safeInteger, type Sealed } from '../../rails/schema.js';
+import { UtcMicrosSchema } from '../../rails/time.js';
+
+export const PRIORITIES = ['LOW', 'NORMAL', 'HIGH', 'URGENT'] as const;
+const PrioritySchema = Type.Union(PRIORITIES.map((priority) => Type.Literal(priority)));
+export const QueueSchema = Type.String({ pattern: '^[a-z][a-z0-9_-]{0,63}$' });
+export const DispositionSchema = Type.String({ pattern: '^[A-Z][A-Z0-9_]{0,63}$' });
+const Text = Type.String({ minLength: 1, maxLength: 4_000, pattern: '^[^\\x00]*$' });
+const Person = Type.String({ pattern: '^HUMAN::[!-~]{1,240}$' });
+const Id = Type.String({ minLength: 1, maxLength: 300, pattern: '^[!-~]([ -~]*[!-~])?$' });
+
+export const EVIDENCE_KINDS = ['DECISION', 'DLA_AUDIT_RECORD', 'ACTION_OUTCOME', 'EVENT', 'EXTERNAL_REF'] as const;
+/** What a case stands on, by reference alone: what it says stays where it is. */
+export const EvidenceSchema = closed({
+  kind: Type.Union(EVIDENCE_KINDS.map((kind) => Type.Literal(kind))),
+  id: Id,
+});
+export type Evidence = Sealed<typeof EvidenceSchema>;
+
+export const TRIGGERS = ['DECISION_ESCALATION', 'MANUAL_ASSERTION'] as const;
+
+/** What a person may do in a case. */
+export const CommandSchema = Type.Union([
+  closed({ type: Type.Literal('ASSIGN'), to: Person }),
+  closed({ type: Type.Literal('UNASSIGN') }),
+  closed({ type: Type.Literal('SET_PRIORITY'), priority: PrioritySchema }),
+  closed({ type: Type.Literal('ESCALATE'), queue: QueueSchema, reason: Text }),
+  closed({ type: Type.Literal('NOTE'), text: Text }),
+  closed({ type: Type.Literal('ATTACH_EVIDENCE'), evidence: EvidenceSchema }),
+  closed({ type: Type.Literal('SET_DISPOSITION'), disposition: DispositionSchema, reason: Text }),
+  closed({ type: Type.Literal('CLOSE'), reason: Text }),
+  closed({ type: Type.Literal('REOPEN'), reason: Text }),
+]);
+export type Command = Sealed<typeof CommandSchema>;
+
+export const CommandRequest = closed({
+  command: CommandSchema,
+  /** The same key again is the same entry, however often it is sent. */
+  idempotency_key: Id,
+  /** What the person saw: a case that has gone on since refuses the command. */
+  expected_seq: Type.Optional(safeInteger(1, 'case_seq of the last entry that was seen')),
+});
+
+const base = {
+  case_event_id: DigestSchema,
+  case_seq: safeInteger(1, 'within the case'),
+  actor: ActorSchema,
+  recorded_at_utc: UtcMicrosSchema,
+};
+const entry = <Name extends string>(type: Name) => ({ ...base, type: Type.Literal(type) });
+
+/** One entry of a timeline. Submissions and answers are entries of their own: what was asked for is not what is so. */
+export const CaseEventSchema = Type.Union([
+  closed({
+    ...entry('CASE_TRIGGERED'),
+    trigger: Type.Union(TRIGGERS.map((trigger) => Type.Literal(trigger))),
+    queue: QueueSchema,
+    priority: PrioritySchema,
+    reason: Type.Optional(Text),
+    evidence: Type.Array(EvidenceSchema, { maxItems: 10 }),
+  }),
+  closed({ ...entry('ASSIGNED'), to: Person }),
+  closed({ ...entry('UNASSIGNED') }),
+  closed({ ...entry('PRIORITY_SET'), priority: PrioritySchema }),
+  closed({ ...entry('ESCALATED'), queue: QueueSchema, reason: Text }),
+  closed({ ...entry('NOTE_ADDED'), text: Text }),
+  closed({ ...entry('EVIDENCE_ATTACHED'), evidence: EvidenceSchema }),
+  closed({ ...entry('DISPOSITION_SET'), disposition: DispositionSchema, reason: Text }),
+  /** The label store is to be told; nothing is known of its answer yet. */
+  closed({
+    ...entry('LABEL_SUBMITTED'),
+    disposition_event_id: DigestSchema,
+    label_type: Type.String(),
+    label_value: Type.String(),
+    supersedes: Type.Optional(DigestSchema),
+  }),
+  closed({ ...entry('LABEL_ACCEPTED'), disposition_event_id: DigestSchema, label_id: DigestSchema }),
+  closed({
+    ...entry('LABEL_REJECTED'),
+    disposition_event_id: DigestSchema,
+    code: Type.String(),
+    detail: Type.String({ maxLength: 1_000 }),
+  }),
+  closed({ ...entry('CASE_CLOSED'), reason: Text }),
+  closed({ ...entry('CASE_REOPENED'), reason: Text }),
+]);
+export type CaseEvent = Sealed<typeof CaseEventSchema>;
+
+export const STATUSES = ['NEW', 'IN_PROGRESS', 'DISPOSITION_SET', 'RESOLVED', 'CLOSED'] as const;
+export type Status = (typeof STATUSES)[number];
+
+/** A case as its timeline makes it. */
+export const CaseSchema = closed({
+  case_id: DigestSchema,
+  pins: RunPinsSchema,
+  /** The event that the case is about. */
+  subject_event_id: EventIdSchema,
+  case_seq: safeInteger(1, 'entries'),
+  status: Type.Union(STATUSES.map((status) => Type.Literal(status))),
+  queue: QueueSchema,
+  priority: PrioritySchema,
+  assignee: Type.Union([Person, Type.Null()]),
+  disposition: Type.Union([
+    closed({ value: DispositionSchema, case_event_id: DigestSchema, by: Type.String() }),
+    Type.Null(),
+  ]),
+  label: closed({
+    state: Type.Union((['NONE', 'PENDING', 'ACCEPTED', 'REJECTED'] as const).map((state) => Type.Literal(state))),
+    label_id: Type.Optional(DigestSchema),
+    code: Type.Optional(Type.String()),
+  }),
+  triggers: safeInteger(1, 'that led here'),
+  evidence: Type.Array(EvidenceSchema),
+  opened_at_utc: UtcMicrosSchema,
+  changed_at_utc: UtcMicrosSchema,
+});
+export type Case = Sealed<typeof CaseSchema>;
+export type CasePage = { readonly cases: readonly Case[]; readonly next_cursor?: string };
+export type CommandAsked = Static<typeof CommandRequest>;
+
+/** One case per event, however many triggers there are. */
+export const caseIdRecipe = defineRecipe<{ pins: RunPins; subject_event_id: string }, 'CaseId'>('cases.case', 1, {
+  pins: true,
+  subject_event_id: true,
+});
+
+/** `source_ref` is the key of a person's command, or what a trigger or an answer came from. */
+export const caseEventIdRecipe = defineRecipe<{ case_id: string; type: string; source_ref: string }, 'CaseEventId'>(
+  'cases.event',
+  1,
+  { case_id: true, type: true, source_ref: true },
+);
+
+export type { Actor };

@@ -1,0 +1,64 @@
+import { defineErrors } from './error.js';
+
+export const CASE_ERRORS = defineErrors({
+  CASE_NOT_FOUND: {
+    status: 404,
+    retryable: false,
+    title: 'There is no such case.',
+    remedy: 'List the cases, or open one for the event.',
+  },
+  CASE_EVENT_UNKNOWN: {
+    status: 409,
+    retryable: true,
+    title: 'The gate has admitted no such event in this run.',
+    remedy: 'Correct the id or the run; where the event is still on its way, open the case later.',
+  },
+  CASE_CLOSED: {
+    status: 409,
+    retryable: false,
+    title: 'The case is closed.',
+    remedy: 'Reopen it first; notes may be added all the same.',
+  },
+  CASE_NOT_CLOSED: {
+    status: 409,
+    retryable: false,
+    title: 'The case is not closed.',
+    remedy: 'Only a case that was closed is reopened.',
+  },
+  CASE_LABEL_PENDING: {
+    status: 409,
+    retryable: true,
+    title: 'The label store has not answered yet.',
+    remedy: 'Send the command again once the label of the last disposition was accepted or rejected.',
+  },
+  CASE_QUEUE_UNKNOWN: {
+    status: 422,
+    retryable: false,
+    title: 'There is no such queue.',
+    remedy: 'Name one of queues in the policy cases.workbench.',
+  },
+  CASE_DISPOSITION_UNKNOWN: {
+    status: 422,
+    retryable: false,
+    title: 'There is no such disposition.',
+    remedy: 'Name one of dispositions in the policy cases.workbench.',
+  },
+  CASE_GONE_ON: {
+    status: 412,
+    retryable: false,
+    title: 'The case has gone on since it was looked at.',
+    remedy: 'Look at it again, and decide by what it says now.',
+  },
+  CASE_IDEMPOTENCY_CONFLICT: {
+    status: 409,
+    retryable: false,
+    title: 'Something else was asked for under this idempotency key.',
+    remedy: 'Use a key of its own for each command.',
+  },
+  CASE_PERSON_NEEDED: {
+    status: 403,
+    retryable: false,
+    title: 'Only a person works on cases.',
+    remedy: 'Use the key or the token of a person.',
+  },
+});

@@ -1,0 +1,312 @@
+import { beforeEach, describe, expect, it } from '@jest/globals';
+import { readFileSync } from 'node:fs';
+import { parse } from 'yaml';
+import { caseOf, subjectOf } from '../../src/modules/case-workbench/case.core.js';
+import type { Case, Command } from '../../src/modules/case-workbench/case.schema.js';
+import { CaseLabels } from '../../src/modules/case-workbench/case-labels.job.js';
+import { CaseWorkbenchConsumer } from '../../src/modules/case-workbench/case-workbench.consumer.js';
+import { CASES_POLICY } from '../../src/modules/case-workbench/case-workbench.policy.js';
+import { CaseWorkbenchService } from '../../src/modules/case-workbench/case-workbench.service.js';
+import { CaseWorkbenchStore } from '../../src/modules/case-workbench/case-workbench.store.js';
+import type { AssertResult } from '../../src/modules/label-store/assertion.schema.js';
+import type { LabelStorePort } from '../../src/modules/label-store/label-store.port.js';
+import { type Actor, systemActor } from '../../src/rails/actor.js';
+import { unrestricted } from '../../src/rails/capability-mask.js';
+import { digestText } from '../../src/rails/digest.js';
+import { ProbityError } from '../../src/rails/errors/probity-error.js';
+import { sealPolicy } from '../../src/rails/policy-rev.js';
+import type { RecordBatch } from '../../src/substrate/bus/bus.port.js';
+import { ManualClock } from '../../src/substrate/clock/manual.clock.js';
+import type { Database } from '../../src/substrate/database/database.port.js';
+import { StaticPolicies } from '../../src/substrate/policy/policy.port.js';
+import { outgoing } from '../../src/substrate/rpc/outgoing.js';
+import { recordedTelemetry } from '../support/telemetry.js';
+import { recordOf } from './feature-plane.kit.js';
+import { pinsOf } from './label-store.kit.js';
+
+const ANN: Actor = { actor_id: 'HUMAN::ann' as never, source_type: 'HUMAN', auth_mode: 'API_KEY' };
+const BOB: Actor = { ...ANN, actor_id: 'HUMAN::bob' as never };
+const { body } = parse(readFileSync('profiles/local/policy/cases.workbench.yaml', 'utf8')) as { body: object };
+const policies = new StaticPolicies(
+  new Map([[CASES_POLICY.policy_id, sealPolicy(CASES_POLICY.policy_id, 1, body as never)]]),
+);
+
+/** A label store as the workbench sees one: away, refusing, or with one label per handle. */
+class Labels {
+  mode: 'away' | 'for now' | 'refusing' | 'well' = 'well';
+  readonly asked: Readonly<Record<string, unknown>>[] = [];
+  readonly taken = new Map<string, string>();
+
+  get port(): LabelStorePort {
+    return {
+      assert: ({ labels }: { labels: readonly Readonly<Record<string, unknown>>[] }) => {
+        if (this.mode === 'away') return Promise.reject(new ProbityError('RPC_UNAVAILABLE', 'away'));
+        this.asked.push(...labels);
+        return Promise.resolve({ results: labels.map((label) => this.#answer(String(label['handle']))) });
+      },
+    } as unknown as LabelStorePort;
+  }
+
+  #answer(handle: string): AssertResult {
+    const known = this.taken.get(handle);
+    if (known !== undefined) return { outcome: 'DUPLICATE', label_id: known as never };
+    if (this.mode === 'for now')
+      return { outcome: 'REJECTED', code: 'LBL_RUN_UNKNOWN', detail: 'wait', retryable: true };
+    if (this.mode === 'refusing')
+      return { outcome: 'REJECTED', code: 'LBL_UNAUTHORIZED_WRITER', detail: 'no', retryable: false };
+    const id = digestText(handle);
+    this.taken.set(handle, id);
+    return { outcome: 'ACCEPTED', label_id: id };
+  }
+}
+
+/** Cases over a database. */
+export function caseWorkbenchSuite(open: () => Database): void {
+  let run = 0;
+  let clock: ManualClock;
+  let labels: Labels;
+  let unit: ReturnType<typeof life>;
+
+  function life() {
+    const store = new CaseWorkbenchStore(open());
+    const { telemetry, metricsText } = recordedTelemetry();
+    const job = new CaseLabels(store, labels.port, policies, clock, telemetry);
+    const pins = pinsOf(run);
+    const gate = {
+      receipts: ({ event_ids: [id] }: { event_ids: readonly string[] }) =>
+        Promise.resolve({ receipts: [id === 'unknown' ? null : { event_id: id, pins }] }),
+    };
+    const service = new CaseWorkbenchService(store, job, gate as never, policies, clock, telemetry);
+    const consumer = new CaseWorkbenchConsumer(store, policies, clock, telemetry);
+    return { store, job, service, consumer, metricsText };
+  }
+
+  beforeEach(() => {
+    run += 1;
+    clock = new ManualClock();
+    labels = new Labels();
+    unit = life();
+  });
+
+  const opened = async (key = 'open', event = `e-${run}`, by = ANN): Promise<Case> => {
+    const asked = { runId: pinsOf(run).run_id, eventId: event, reason: 'looks odd', key };
+    return (await unit.service.open(asked, by, outgoing(clock, 1_000))).case;
+  };
+  const does = async (found: Case, command: Command, key: string, seq?: number, by = ANN) =>
+    await unit.service.command(
+      found.case_id,
+      { command: command, idempotency_key: key, ...(seq === undefined ? {} : { expected_seq: seq }) },
+      by,
+    );
+  const FRAUD: Command = { type: 'SET_DISPOSITION', disposition: 'FRAUD', reason: 'card was stolen' };
+  const typesOf = async ({ case_id }: Case): Promise<readonly string[]> =>
+    (await unit.store.timeline(case_id)).map(({ type }) => type);
+
+  const decided = (outcome: string, event: string, change: object = {}): object => ({
+    ...pinsOf(run),
+    event_id: digestText(`${event} ${outcome}`),
+    event_type: 'decision',
+    schema_version: 'v1',
+    producer: 'decision-fabric',
+    ts_utc: '2026-01-01T00:00:00.000000Z',
+    payload: {
+      decision_id: digestText(`${event} ${outcome}`),
+      scope: 'payment',
+      entity_key: 'card-1',
+      outcome,
+      reason_codes: [],
+      source_event: {
+        event_id: event,
+        event_type: 'transaction',
+        ts_utc: '2026-01-01T00:00:00.000000Z',
+        payload_hash: digestText('p'),
+        eb_ref: { topic: 't', partition: 0, offset: 0 },
+      },
+      posture: { status: 'UNAVAILABLE', mode: 'FAIL_CLOSED', mask: unrestricted([]) },
+      bundle: { status: 'ABSENT', reason: 'NO_ACTIVE' },
+      features: { status: 'FORBIDDEN_BY_MASK', forbidden_groups: ['core_card'] },
+      graph: { status: 'NOT_REQUESTED_BY_PLAN' },
+      model: { skipped: 'NO_ACTIVE' },
+      rules: { policy_rev: sealPolicy('df.rules', 1, {}).policy_rev, hits: [], faults: [], shadow_hits: [] },
+      shadow_bundles: [],
+      policy_rev: sealPolicy('df.decision', 1, {}).policy_rev,
+      actions: [],
+      ...change,
+    },
+  });
+  const batchOf = (offset: number, ...events: readonly (object | string)[]): RecordBatch => ({
+    topic: 'fp.bus.traffic.v1' as never,
+    partition: run,
+    records: events.map((event, n) => recordOf(event, offset + n)),
+    nextOffset: (offset + events.length) as never,
+    highWater: (offset + events.length) as never,
+  });
+
+  it('opens one case for a payment, however often the decision is delivered, and none for what nobody has to see', async () => {
+    const batch = batchOf(0, decided('QUEUE', 'q-1'), decided('APPROVE', 'q-2'), decided('QUEUE', 'q-3'));
+    for (let n = 0; n < 3; n += 1) await unit.consumer.take(batch);
+    await life().consumer.take(batch);
+    const cases = await unit.store.list({ limit: 10, runId: pinsOf(run).run_id });
+    expect(cases.map(({ value }) => value.subject_event_id).sort()).toEqual(['q-1', 'q-3']);
+    for (const { value } of cases) {
+      expect(value).toMatchObject({ status: 'NEW', queue: 'review', triggers: 1, case_seq: 1 });
+      expect(value.evidence.map(({ kind }) => kind)).toEqual(['DECISION', 'EVENT']);
+    }
+    expect(await unit.store.positions([{ topic: batch.topic, partition: run }])).toMatchObject([{ offset: 3 }]);
+  });
+
+  it('passes by what nobody can read, counts it, and opens what stands beside it', async () => {
+    await unit.consumer.take(
+      batchOf(
+        0,
+        '{"event_id":"x","event_type":"decision"',
+        decided('QUEUE', 'p-1', { outcome: 'MAYBE' }),
+        decided('QUEUE', 'p-2'),
+      ),
+    );
+    expect(await unit.store.list({ limit: 10, runId: pinsOf(run).run_id })).toHaveLength(1);
+    expect(await unit.metricsText()).toMatch(/^cases_invalid_total\S* 2$/m);
+  });
+
+  it('adds a person’s word to the case that a decision opened', async () => {
+    await unit.consumer.take(batchOf(0, decided('QUEUE', `e-${run}`)));
+    const found = await opened();
+    expect(found).toMatchObject({ triggers: 2, case_seq: 2, case_id: subjectOf(pinsOf(run), `e-${run}`).case_id });
+    await expect(opened('other', 'unknown')).rejects.toMatchObject({ code: 'CASE_EVENT_UNKNOWN' });
+    await expect(opened('third', 'e-9', systemActor('df'))).rejects.toMatchObject({ code: 'CASE_PERSON_NEEDED' });
+  });
+
+  it('does a command once by its key, also after the case has gone on, and tells of another under the same key', async () => {
+    const found = await opened();
+    const first = await does(found, { type: 'NOTE', text: 'called the customer' }, 'k-1', 1);
+    expect(first).toMatchObject({ outcome: 'NEW', case: { case_seq: 2, status: 'IN_PROGRESS' } });
+    await does(found, { type: 'CLOSE', reason: 'fine' }, 'k-2');
+    const again = await does(found, { type: 'NOTE', text: 'called the customer' }, 'k-1', 1);
+    expect(again).toMatchObject({ outcome: 'DUPLICATE', case: { status: 'CLOSED' } });
+    await expect(does(found, { type: 'NOTE', text: 'something else' }, 'k-1')).rejects.toMatchObject({
+      code: 'CASE_IDEMPOTENCY_CONFLICT',
+    });
+    expect(await typesOf(found)).toEqual(['CASE_TRIGGERED', 'NOTE_ADDED', 'CASE_CLOSED']);
+  });
+
+  it('lets one of many win who act on the same sight of a case, and tells the others', async () => {
+    const found = await opened();
+    const people = Array.from({ length: 6 }, (_, n) => ({ ...ANN, actor_id: `HUMAN::p${n}` as never }));
+    const units = people.map(() => life());
+    const done = await Promise.allSettled(
+      people.map(
+        async (person, n) =>
+          await units[n]?.service.command(
+            found.case_id,
+            { command: { type: 'ASSIGN', to: person.actor_id } as never, idempotency_key: `k-${n}`, expected_seq: 1 },
+            person,
+          ),
+      ),
+    );
+    expect(done.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+    const reasons = done.flatMap((each) => (each.status === 'rejected' ? [(each.reason as ProbityError).code] : []));
+    expect(new Set(reasons)).toEqual(new Set(['CASE_GONE_ON']));
+    expect(await typesOf(found)).toEqual(['CASE_TRIGGERED', 'ASSIGNED']);
+  });
+
+  it('does a double click once', async () => {
+    const found = await opened();
+    const clicks = await Promise.all(Array.from({ length: 5 }, async () => await does(found, FRAUD, 'click')));
+    expect(clicks.filter(({ outcome }) => outcome === 'NEW')).toHaveLength(1);
+    expect(await typesOf(found)).toEqual(['CASE_TRIGGERED', 'DISPOSITION_SET', 'LABEL_SUBMITTED']);
+    await Promise.all([unit.job.submit(), life().job.submit()]);
+    expect(labels.taken.size).toBe(1);
+    expect(await typesOf(found)).toEqual(['CASE_TRIGGERED', 'DISPOSITION_SET', 'LABEL_SUBMITTED', 'LABEL_ACCEPTED']);
+  });
+
+  it('claims no label while the store is away or says later, and has exactly one when it is back', async () => {
+    const found = await opened();
+    await does(found, FRAUD, 'k-1');
+    labels.mode = 'away';
+    await expect(unit.job.submit()).rejects.toMatchObject({ code: 'RPC_UNAVAILABLE' });
+    labels.mode = 'for now';
+    expect(await unit.job.submit()).toBe(0);
+    expect(await unit.store.find(found.case_id)).toMatchObject({
+      status: 'DISPOSITION_SET',
+      label: { state: 'PENDING' },
+    });
+    labels.mode = 'well';
+    expect(await unit.job.submit()).toBe(1);
+    expect(await unit.job.submit()).toBe(0);
+    expect(await unit.store.find(found.case_id)).toMatchObject({ status: 'RESOLVED', label: { state: 'ACCEPTED' } });
+    expect(labels.asked.at(-1)).toMatchObject({
+      target: { kind: 'EVENT', event_id: `e-${run}` },
+      label_type: 'fraud_disposition',
+      label_value: 'FRAUD_CONFIRMED',
+      namespace: 'cases',
+      on_behalf_of: ANN,
+      pins: pinsOf(run),
+    });
+  });
+
+  it('names the label that a second finding takes the place of, and shows one that was refused', async () => {
+    const found = await opened();
+    await does(found, FRAUD, 'k-1');
+    await unit.job.submit();
+    const [first] = labels.taken.values();
+    await does(
+      found,
+      { type: 'SET_DISPOSITION', disposition: 'LEGITIMATE', reason: 'card was lent' },
+      'k-2',
+      undefined,
+      BOB,
+    );
+    labels.mode = 'refusing';
+    await unit.job.submit();
+    expect(labels.asked.at(-1)).toMatchObject({ supersedes: first, label_value: 'LEGIT_CONFIRMED', on_behalf_of: BOB });
+    expect(await unit.store.find(found.case_id)).toMatchObject({
+      status: 'DISPOSITION_SET',
+      label: { state: 'REJECTED', code: 'LBL_UNAUTHORIZED_WRITER', label_id: first },
+    });
+  });
+
+  it('is what its timeline makes of it, and the timeline cannot be edited by the role that writes it', async () => {
+    const found = await opened();
+    await does(found, { type: 'ASSIGN', to: 'HUMAN::ann' }, 'k-1');
+    await does(found, { type: 'ESCALATE', queue: 'fraud', reason: 'a ring' }, 'k-2');
+    await does(found, FRAUD, 'k-3');
+    await unit.job.submit();
+    const { case_id, pins, subject_event_id } = found;
+    const live = await unit.store.find(case_id);
+    expect(caseOf({ case_id, pins, subject_event_id }, await unit.store.timeline(case_id))).toEqual(live);
+    expect(live).toMatchObject({ queue: 'fraud', assignee: null, status: 'RESOLVED' });
+    for (const statement of [`update timeline set type = 'NOTE_ADDED'`, 'delete from timeline', 'truncate timeline'])
+      await expect(open().query(statement)).rejects.toMatchObject({
+        code: expect.stringMatching(/^DATABASE_/) as unknown,
+      });
+  });
+
+  describe('lists', () => {
+    it('by status, queue and person, page by page, with counts and a stream of changes', async () => {
+      const all: Case[] = [];
+      for (const n of [1, 2, 3]) all.push(await opened(`open-${n}`, `e-${run}-${n}`));
+      const [one, two] = all;
+      if (one === undefined || two === undefined) throw new Error('three cases');
+      const before = await unit.store.changes(0, 10_000);
+      await does(one, { type: 'ASSIGN', to: 'HUMAN::ann' }, 'a');
+      await does(two, { type: 'ESCALATE', queue: 'fraud', reason: 'x' }, 'b');
+      const runId = pinsOf(run).run_id;
+      const ids = async (query: object) =>
+        (await unit.store.list({ limit: 10, runId, ...query })).map(({ value }) => value.subject_event_id);
+      expect(await ids({})).toEqual([3, 2, 1].map((n) => `e-${run}-${n}`));
+      expect(await ids({ assignee: 'HUMAN::ann' })).toEqual([`e-${run}-1`]);
+      expect(await ids({ assignee: null, queue: 'review' })).toEqual([`e-${run}-3`]);
+      expect(await ids({ queue: 'fraud' })).toEqual([`e-${run}-2`]);
+      expect(await ids({ status: 'IN_PROGRESS' })).toEqual([`e-${run}-1`]);
+      const [first] = await unit.store.list({ limit: 1, runId });
+      expect(await ids({ before: first?.number })).toEqual([2, 1].map((n) => `e-${run}-${n}`));
+      const changes = await unit.store.changes(before.at(-1)?.number ?? 0, 10);
+      expect(changes.map(({ case_id, event }) => [case_id, event.type])).toEqual([
+        [one.case_id, 'ASSIGNED'],
+        [two.case_id, 'ESCALATED'],
+      ]);
+      const counts = await unit.store.counts();
+      expect(counts.reduce((sum, { cases }) => sum + cases, 0)).toBeGreaterThanOrEqual(3);
+    });
+  });
+}

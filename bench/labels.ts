@@ -29,9 +29,10 @@ export const bench: Bench = async (note) => {
     migrationsFolders: [ownMigrationsFolder()],
     dataFolder: join(folder, 'postgres'),
   });
+  let bus: EmbeddedBus | undefined;
   try {
     await server.migrate([schemaName('bus'), schemaName('label_store')]);
-    const bus = await EmbeddedBus.open({ database: server.forSchema(schemaName('bus')), clock });
+    bus = await EmbeddedBus.open({ database: server.forSchema(schemaName('bus')), clock });
     const database = server.forSchema(schemaName('label_store'));
     const objects = await FilesObjects.open(join(folder, 'objects'), clock);
     const unit = openLabels({ database, bus, objects }, new AdmittedEvents(), clock);
@@ -57,6 +58,7 @@ export const bench: Bench = async (note) => {
       }),
     ];
   } finally {
+    await bus?.close();
     await server.close(5_000);
     rmSync(folder, { recursive: true, force: true });
   }

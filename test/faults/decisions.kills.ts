@@ -1,5 +1,6 @@
 import { expect } from '@jest/globals';
 import { randomBytes } from 'node:crypto';
+import type { Case, CasePage } from '../../src/modules/case-workbench/case.schema.js';
 import type { AuditVerification } from '../../src/modules/decision-log-audit/audit-verification.service.js';
 import type { DecisionsPage } from '../../src/modules/decision-fabric/decision-fabric.controller.js';
 import { type SnapshotResult, SNAPSHOTS_MAX } from '../../src/modules/feature-plane/feature-plane.port.js';
@@ -120,6 +121,7 @@ async function demandAll(
   const verification = await door.verified({ run_id: runId }, LIMIT_MS);
   expect(verification).toMatchObject({ state: 'DONE', compared: rows, equal: rows, not_made_again: 0 });
   await demandAudit(door);
+  await demandCases(door, runId, outcomes['QUEUE'] ?? 0);
   // No conflict was left behind by a decision that was made twice.
   const quarantined = (await (await door.client('ig')).get(`/v1/quarantine?run_id=${runId}`)).body;
   expect(quarantined).toMatchObject({ entries: [] });
@@ -133,6 +135,23 @@ async function demandAll(
   } finally {
     await inside.close();
   }
+}
+
+/** Whoever died: one case for each decision that people have to look at, opened once. */
+async function demandCases(door: Door, runId: string, wanted: number): Promise<void> {
+  const cases = await door.client('cases');
+  const all = async (): Promise<readonly Case[]> => {
+    const found: Case[] = [];
+    for (let cursor: string | undefined; ;) {
+      const path = `/v1/cases?run=${runId}&limit=200${cursor === undefined ? '' : `&cursor=${cursor}`}`;
+      const page = (await cases.get(path)).body as CasePage;
+      found.push(...page.cases);
+      cursor = page.next_cursor;
+      if (cursor === undefined) return found;
+    }
+  };
+  const found = await eventually(all, ({ length }) => length >= wanted, 60_000);
+  expect([found.length, found.filter(({ triggers }) => triggers !== 1)]).toEqual([wanted, []]);
 }
 
 /** Every record of the bus is a leaf once, and every checkpoint that was signed between two deaths is still true. */

@@ -65,6 +65,8 @@ export function caseWorkbenchSuite(open: () => Database): void {
   let run = 0;
   let clock: ManualClock;
   let labels: Labels;
+  /** Decisions that were admitted, and what each was about. */
+  let known: Map<string, string>;
   let unit: ReturnType<typeof life>;
 
   function life() {
@@ -76,8 +78,12 @@ export function caseWorkbenchSuite(open: () => Database): void {
       receipts: ({ event_ids: [id] }: { event_ids: readonly string[] }) =>
         Promise.resolve({ receipts: [id === 'unknown' ? null : { event_id: id, pins }] }),
     };
+    const sources = {
+      eventsOf: (_: string, ids: readonly string[]) =>
+        Promise.resolve(new Map(ids.flatMap((id) => (known.has(id) ? [[id, known.get(id) ?? ''] as const] : [])))),
+    };
     const service = new CaseWorkbenchService(store, job, gate as never, policies, clock, telemetry);
-    const consumer = new CaseWorkbenchConsumer(store, policies, clock, telemetry);
+    const consumer = new CaseWorkbenchConsumer(store, sources as never, policies, clock, telemetry);
     return { store, job, service, consumer, metricsText };
   }
 
@@ -85,6 +91,7 @@ export function caseWorkbenchSuite(open: () => Database): void {
     run += 1;
     clock = new ManualClock();
     labels = new Labels();
+    known = new Map();
     unit = life();
   });
 
@@ -153,6 +160,52 @@ export function caseWorkbenchSuite(open: () => Database): void {
       expect(value.evidence.map(({ kind }) => kind)).toEqual(['DECISION', 'EVENT']);
     }
     expect(await unit.store.positions([{ topic: batch.topic, partition: run }])).toMatchObject([{ offset: 3 }]);
+  });
+
+  it('adds an action that failed to the case of its payment, and opens one where there is none', async () => {
+    const outcomeOf = (decision: string, status: string): object => ({
+      ...pinsOf(run),
+      event_id: digestText(`${decision} ${status}`),
+      event_type: 'action_outcome',
+      schema_version: 'v1',
+      producer: 'actions-layer',
+      ts_utc: '2026-01-01T00:00:00.000000Z',
+      payload: {
+        outcome_id: digestText(`${decision} ${status}`),
+        idempotency_key: digestText('k'),
+        intent_event_id: digestText('k'),
+        decision_id: digestText(decision),
+        entity_key: 'card-1',
+        action_domain: 'shop_notice',
+        action_type: 'webhook.shop',
+        status,
+        reason_codes: ['TARGET_REFUSED'],
+        attempt_no: 1,
+        retryable: false,
+        origin: 'DF',
+        actor: systemActor('df'),
+        policy_rev: sealPolicy('al.actions', 1, {}).policy_rev,
+        completed_at_utc: '2026-01-01T00:00:01.000000Z',
+      },
+    });
+    known.set(digestText('q-1 QUEUE'), 'q-1').set(digestText('a-1'), 'a-1');
+    const batch = batchOf(
+      0,
+      decided('QUEUE', 'q-1'),
+      outcomeOf('q-1 QUEUE', 'FAILED'),
+      outcomeOf('q-1 QUEUE', 'EXECUTED'),
+      outcomeOf('a-1', 'FAILED'),
+      outcomeOf('a-1', 'DENIED'),
+      outcomeOf('never admitted', 'FAILED'),
+    );
+    await unit.consumer.take(batch);
+    await unit.consumer.take(batch);
+    const cases = (await unit.store.list({ limit: 10, runId: pinsOf(run).run_id })).map(({ value }) => value);
+    expect(cases.map(({ subject_event_id, queue, triggers }) => [subject_event_id, queue, triggers]).sort()).toEqual([
+      ['a-1', 'operations', 1],
+      ['q-1', 'review', 2],
+    ]);
+    expect(await unit.metricsText()).toMatch(/^cases_invalid_total\S* 2$/m);
   });
 
   it('passes by what nobody can read, counts it, and opens what stands beside it', async () => {

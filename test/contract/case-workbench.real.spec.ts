@@ -1,20 +1,16 @@
 import { afterAll, beforeAll, describe } from '@jest/globals';
-import { schemaName } from '../../src/substrate/database/roles.js';
-import { openTestPostgres, type TestDatabase, type TestPostgres } from '../support/database.js';
+import { type ControlGround, openControlGround } from '../support/control-ground.js';
 import { caseWorkbenchSuite } from './case-workbench.contract.js';
+import { decisionSourcesSuite } from './decision-sources.contract.js';
 
-describe('case workbench, external Postgres', () => {
-  let postgres: TestPostgres;
-  let database: TestDatabase;
+describe('case workbench, external Postgres and Kafka', () => {
+  let ground: ControlGround;
 
   beforeAll(async () => {
-    postgres = await openTestPostgres('external');
-    database = await postgres.fresh({ schemas: ['case_mgmt'] });
+    ground = await openControlGround('external', 'case_mgmt');
   });
-  afterAll(async () => {
-    await database.drop();
-    await postgres.close();
-  });
+  afterAll(() => ground.close());
 
-  caseWorkbenchSuite(() => database.server.forSchema(schemaName('case_mgmt')));
+  caseWorkbenchSuite(() => ground.database);
+  decisionSourcesSuite(() => ground.bus);
 });

@@ -1,19 +1,16 @@
 import { afterAll, beforeAll, describe } from '@jest/globals';
-import { schemaName } from '../../src/substrate/database/roles.js';
-import { openTestPostgres, type TestDatabase, type TestPostgres } from '../support/database.js';
+import { type ControlGround, openControlGround } from '../support/control-ground.js';
 import { caseWorkbenchSuite } from './case-workbench.contract.js';
+import { decisionSourcesSuite } from './decision-sources.contract.js';
 
-describe('case workbench, embedded', () => {
-  let postgres: TestPostgres;
-  let database: TestDatabase;
+describe('case workbench, embedded database and bus', () => {
+  let ground: ControlGround;
 
   beforeAll(async () => {
-    postgres = await openTestPostgres();
-    database = await postgres.fresh({ schemas: ['case_mgmt'] });
+    ground = await openControlGround('embedded', 'case_mgmt');
   });
-  afterAll(async () => {
-    await postgres.close();
-  });
+  afterAll(() => ground.close());
 
-  caseWorkbenchSuite(() => database.server.forSchema(schemaName('case_mgmt')));
+  caseWorkbenchSuite(() => ground.database);
+  decisionSourcesSuite(() => ground.bus);
 });

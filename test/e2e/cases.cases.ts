@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
@@ -7,12 +7,23 @@ import type { AsOf } from '../../src/modules/label-store/label-store.port.js';
 import { edgeEventIdOf } from '../../src/modules/producer-edges/producer-edges.port.js';
 import { runIdOf } from '../../src/modules/scenario-runner/scenario-runner.port.js';
 import { cli } from '../support/cli.js';
-import { Door } from '../support/door.js';
+import { Door, type Outside } from '../support/door.js';
 import { eventually } from '../support/eventually.js';
 import { Http } from '../support/http.js';
 
 const RUN = runIdOf('live');
 const DAY_MS = 86_400_000;
+
+/** Somebody who works on cases and does not say what was found. */
+const ANALYST: Outside = {
+  env: {},
+  introduce: (profile) => {
+    const operator = '    - key_id: operator';
+    const ann = `    - { key_id: ann, actor_id: 'HUMAN::ann', roles: [analyst] }\n`;
+    profile.edit(profile.access, operator, `${ann}${operator}`);
+    return [profile.access];
+  },
+};
 
 /** From a payment that somebody has to look at to the label that says what was found, wherever the roles run. */
 export function casesSuite(flavour: 'embedded' | 'real', groups: readonly string[]): void {
@@ -23,7 +34,7 @@ export function casesSuite(flavour: 'embedded' | 'real', groups: readonly string
     const large = edgeEventIdOf('payments-api', 'large');
 
     beforeAll(async () => {
-      door = await Door.open(flavour, groups);
+      door = await Door.open(flavour, groups, flavour === 'embedded' ? ANALYST : undefined);
       cases = await door.client('cases');
       await door.request({
         run_equivalence_key: 'live',
@@ -165,6 +176,27 @@ export function casesSuite(flavour: 'embedded' | 'real', groups: readonly string
       expect((await cases.get('/v1/cases/counts')).body).toMatchObject({
         counts: [{ queue: 'review', status: 'RESOLVED', cases: 1 }],
       });
+    });
+
+    it('lets an analyst work, and refuses the finding of one who may not say what was found', async () => {
+      if (!door.embedded) return;
+      const [found] = ((await command('list')).answer as { cases: Case[] }).cases;
+      const path = `/v1/cases/${found?.case_id ?? ''}`;
+      const key = readFileSync(join(door.data, 'keys', 'ann.key'), 'utf8').trim();
+      const ann = new Http(await door.urlOf('cases'), key);
+      const note = { command: { type: 'NOTE', text: 'seen' }, idempotency_key: 'ann-1' };
+      expect(await ann.post(`${path}/commands`, note)).toMatchObject({ status: 200, body: { outcome: 'NEW' } });
+      const finding = { disposition: 'FRAUD', reason: 'so it seems', idempotency_key: 'ann-2' };
+      expect(await ann.post(`${path}/dispositions`, finding)).toMatchObject({
+        status: 403,
+        body: { code: 'AUTHZ_DENIED' },
+      });
+      const smuggled = {
+        command: { type: 'SET_DISPOSITION', disposition: 'FRAUD', reason: 'x' },
+        idempotency_key: 'a-3',
+      };
+      expect(await ann.post(`${path}/commands`, smuggled)).toMatchObject({ status: 400 });
+      expect((await caseNow(found?.case_id ?? '')).disposition?.value).toBe('INCONCLUSIVE');
     });
 
     it('lets nobody in without a key, and says what is wrong with a wish', async () => {

@@ -113,6 +113,8 @@ describe('runs over HTTP, the engine called through the wire', () => {
       'dl.ladder',
       'ieg.graph',
       'labels.feed',
+      'labels.store',
+      'cases.workbench',
       'ofp.features',
     );
     running = await boot({

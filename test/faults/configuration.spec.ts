@@ -122,7 +122,7 @@ describe('faults of the configuration', () => {
   });
 
   it('names a role of the policy that nothing defines', async () => {
-    profile.edit(profile.access, 'roles: [probe, scraper]', 'roles: [probe, scrapper]');
+    profile.edit(profile.access, 'roles: [probe, scraper, label_feed]', 'roles: [probe, scrapper]');
     await cli(['policy', 'seal', profile.access]);
     expect(await checked()).toContain('no role is called scrapper');
   });

@@ -8,7 +8,7 @@ describe('the label store under kill -9, on real servers', () => {
   it(
     `has each label once, and changes no answer (seed ${seed})`,
     async () => {
-      await labelUnderKills({ flavour: 'real', seed, kills: FULL ? 60 : 6 });
+      await labelUnderKills({ flavour: 'real', seed, kills: FULL ? 60 : 5 });
     },
     FULL ? 1_200_000 : 240_000,
   );

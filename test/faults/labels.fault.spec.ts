@@ -8,7 +8,7 @@ describe('the label store under kill -9', () => {
   it(
     `has each label once, and changes no answer (seed ${seed})`,
     async () => {
-      await labelUnderKills({ flavour: 'embedded', seed, kills: FULL ? 60 : 6 });
+      await labelUnderKills({ flavour: 'embedded', seed, kills: FULL ? 60 : 4 });
     },
     FULL ? 1_200_000 : 240_000,
   );

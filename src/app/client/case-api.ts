@@ -47,7 +47,12 @@ export class CaseApi {
     caseId: string,
     request: { readonly command: Command; readonly idempotency_key: string; readonly expected_seq?: number },
   ): Promise<CaseDone> {
-    const call = posted(`/v1/cases/${encodeURIComponent(caseId)}/commands`, request);
+    const { command, ...once } = request;
+    const path = `/v1/cases/${encodeURIComponent(caseId)}`;
+    const call =
+      command.type === 'SET_DISPOSITION'
+        ? posted(`${path}/dispositions`, { disposition: command.disposition, reason: command.reason, ...once })
+        : posted(`${path}/commands`, request);
     return await this.door.ask('cases', { ...call, repeatable: true }, readers.done);
   }
 }

@@ -1,9 +1,11 @@
 import { Controller } from '@nestjs/common';
 import type { Counter } from '@opentelemetry/api';
 import { systemActor } from '../../rails/actor.js';
+import type { Offset } from '../../rails/eb-ref.js';
+import { type ActionOutcome, ActionOutcomeSchema } from '../../rails/events/action-outcome.schema.js';
 import { type Decision, DecisionSchema } from '../../rails/events/decision.schema.js';
 import { isOtherType, readEvent } from '../../rails/events/read-event.js';
-import { isNoWorld } from '../../rails/pins.js';
+import { isNoWorld, type RunPins } from '../../rails/pins.js';
 import { fromEpochMs } from '../../rails/time.js';
 import { validatorOf } from '../../rails/validator.js';
 import type { RecordBatch } from '../../substrate/bus/bus.port.js';
@@ -13,13 +15,15 @@ import { Clock } from '../../substrate/clock/clock.port.js';
 import { Policies } from '../../substrate/policy/policy.port.js';
 import { Telemetry } from '../../substrate/telemetry/telemetry.port.js';
 import { subjectOf, type Trigger, triggered } from './case.core.js';
-import { CASES_POLICY } from './case-workbench.policy.js';
+import { CASES_POLICY, type CasesPolicy } from './case-workbench.policy.js';
 import { CaseWorkbenchStore } from './case-workbench.store.js';
+import { DecisionSources } from './decision-sources.js';
 
 const PASSED_BY_MAX = 1_000;
 const decisions = validatorOf(DecisionSchema, 'the decision');
+const outcomes = validatorOf(ActionOutcomeSchema, 'the outcome');
 
-/** Decisions that a person has to look at become cases; triggers, cases and position are one commit. A record that nobody can read stops nobody. */
+/** Decisions that a person has to look at and actions that failed become cases; triggers, cases and position are one commit. A record that nobody can read stops nobody. */
 @Controller()
 export class CaseWorkbenchConsumer {
   readonly #passedBy = new PassedBy(PASSED_BY_MAX);
@@ -28,6 +32,7 @@ export class CaseWorkbenchConsumer {
 
   constructor(
     private readonly store: CaseWorkbenchStore,
+    private readonly sources: DecisionSources,
     private readonly policies: Policies,
     private readonly clock: Clock,
     private readonly telemetry: Telemetry,
@@ -40,30 +45,7 @@ export class CaseWorkbenchConsumer {
   @BusHandler('cases', 'fp.bus.traffic.v1')
   async take(batch: RecordBatch): Promise<void> {
     const policy = this.policies.inForce(CASES_POLICY).body;
-    const triggers: Trigger[] = [];
-    for (const { value, offset } of batch.records) {
-      if (isOtherType(value, (type) => type === 'decision')) continue;
-      const read = readEvent(value);
-      const checked = read.ok && read.event.eventType === 'decision' ? decisions.check(read.event.payload) : undefined;
-      if (!read.ok || checked?.ok === false || (checked !== undefined && isNoWorld(read.event.pins))) {
-        const { topic, partition } = batch;
-        this.#invalid.add(1);
-        this.telemetry.logger.error('cases_invalid_record', { topic, partition, offset });
-        continue;
-      }
-      if (checked === undefined || isNoWorld(read.event.pins)) continue;
-      const decision: Decision = checked.value;
-      if (!policy.triggers.DECISION_ESCALATION.outcomes.includes(decision.outcome)) continue;
-      triggers.push({
-        subject: subjectOf(read.event.pins, decision.source_event.event_id),
-        trigger: 'DECISION_ESCALATION',
-        sourceRef: decision.decision_id,
-        evidence: [
-          { kind: 'DECISION', id: decision.decision_id },
-          { kind: 'EVENT', id: decision.source_event.event_id },
-        ],
-      });
-    }
+    const triggers = await this.#triggersOf(batch, policy);
     if (triggers.length === 0 && this.#passedBy.mayPass(batch, batch.records.length)) return;
     const now = fromEpochMs(this.clock.nowMs());
     const actor = systemActor('cases');
@@ -77,8 +59,100 @@ export class CaseWorkbenchConsumer {
       return results;
     });
     this.#passedBy.noted(batch);
-    for (const { outcome } of added) this.#triggers.add(1, { trigger: 'DECISION_ESCALATION', outcome });
+    added.forEach(({ outcome }, index) =>
+      this.#triggers.add(1, { trigger: triggers[index]?.trigger ?? 'none', outcome }),
+    );
     const opened = added.filter(({ outcome }) => outcome === 'NEW').length;
     if (opened > 0) this.telemetry.logger.info('cases_triggered', { partition: batch.partition, triggers: opened });
   }
+
+  async #triggersOf(batch: RecordBatch, policy: CasesPolicy): Promise<readonly Trigger[]> {
+    const escalated: ReturnType<typeof escalationOf>[] = [];
+    const failed: Failed[] = [];
+    for (const { value, offset } of batch.records) {
+      if (isOtherType(value, (type) => type === 'decision' || type === 'action_outcome') || wasExecuted(value))
+        continue;
+      const read = readEvent(value);
+      if (!read.ok) {
+        this.#passBy(batch, offset);
+        continue;
+      }
+      const { eventType, pins, payload } = read.event;
+      if (eventType !== 'decision' && eventType !== 'action_outcome') continue;
+      const checked = eventType === 'decision' ? decisions.check(payload) : outcomes.check(payload);
+      if (!checked.ok || isNoWorld(pins)) this.#passBy(batch, offset);
+      else if ('outcome_id' in checked.value) failed.push({ pins, outcome: checked.value, offset });
+      else escalated.push(escalationOf(checked.value, pins));
+    }
+    const { DECISION_ESCALATION, ACTION_FAILURE } = policy.triggers;
+    const wanted = failed.filter(({ outcome }) =>
+      (ACTION_FAILURE.statuses as readonly string[]).includes(outcome.status),
+    );
+    return [
+      ...escalated.filter(({ outcome }) => DECISION_ESCALATION.outcomes.includes(outcome)),
+      ...(await this.#failures(batch, wanted)),
+    ];
+  }
+
+  /** What failed is about the payment that was decided about, so it meets the case that the decision may have. */
+  async #failures(batch: RecordBatch, failed: readonly Failed[]): Promise<readonly Trigger[]> {
+    const triggers: Trigger[] = [];
+    for (const runId of new Set(failed.map(({ pins }) => pins.run_id))) {
+      const ofRun = failed.filter(({ pins }) => pins.run_id === runId);
+      const events = await this.sources.eventsOf(runId, [...new Set(ofRun.map(({ outcome }) => outcome.decision_id))]);
+      for (const { pins, outcome, offset } of ofRun) {
+        const event = events.get(outcome.decision_id);
+        if (event === undefined) {
+          this.#passBy(batch, offset);
+          continue;
+        }
+        triggers.push({
+          subject: subjectOf(pins, event),
+          trigger: 'ACTION_FAILURE',
+          sourceRef: outcome.outcome_id,
+          reason: `${outcome.action_type} ${outcome.status}: ${outcome.reason_codes.join(', ')}`,
+          evidence: [
+            { kind: 'ACTION_OUTCOME', id: outcome.outcome_id },
+            { kind: 'DECISION', id: outcome.decision_id },
+            { kind: 'EVENT', id: event },
+          ],
+        });
+      }
+    }
+    return triggers;
+  }
+
+  #passBy({ topic, partition }: RecordBatch, offset: Offset): void {
+    this.#invalid.add(1);
+    this.telemetry.logger.error('cases_invalid_record', { topic, partition, offset });
+  }
+}
+
+interface Failed {
+  readonly pins: RunPins;
+  readonly outcome: ActionOutcome;
+  readonly offset: Offset;
+}
+
+function escalationOf(
+  { decision_id, outcome, source_event }: Decision,
+  pins: RunPins,
+): Trigger & { readonly outcome: Decision['outcome'] } {
+  return {
+    subject: subjectOf(pins, source_event.event_id),
+    trigger: 'DECISION_ESCALATION',
+    sourceRef: decision_id,
+    evidence: [
+      { kind: 'DECISION', id: decision_id },
+      { kind: 'EVENT', id: source_event.event_id },
+    ],
+    outcome,
+  };
+}
+
+const EXECUTED = Buffer.from('"status":"EXECUTED"');
+
+/** Nearly every outcome; seen from its bytes, which are canonical, so that it need not be parsed. */
+function wasExecuted(value: Uint8Array): boolean {
+  return Buffer.from(value.buffer, value.byteOffset, value.byteLength).includes(EXECUTED);
 }

@@ -13,7 +13,7 @@ import { Caller, RequirePermission } from '../../substrate/http/principal.js';
 import { contextOf } from '../../substrate/http/telemetry.hooks.js';
 import type { Principal } from '../../substrate/identity/identity.port.js';
 import { outgoing } from '../../substrate/rpc/outgoing.js';
-import { type Case, type CaseEvent, type CasePage, CommandRequest, STATUSES } from './case.schema.js';
+import { type Case, type CaseEvent, type CasePage, CommandRequest, FindingRequest, STATUSES } from './case.schema.js';
 import { CaseWorkbenchService, type Done } from './case-workbench.service.js';
 import { CaseWorkbenchStore, type TimelineRow } from './case-workbench.store.js';
 
@@ -35,6 +35,7 @@ const OpenRequest = closed({
 const requests = {
   open: validatorOf(OpenRequest, 'the request'),
   command: validatorOf(CommandRequest, 'the request'),
+  finding: validatorOf(FindingRequest, 'the request'),
 };
 
 const documented = (schema: TSchema): object => JSON.parse(JSON.stringify(schema)) as object;
@@ -132,13 +133,24 @@ export class CaseWorkbenchController {
   @HttpCode(200)
   @RequirePermission('cases.write')
   @ApiOperation({
-    summary: 'What a person does in a case: assign, note, escalate, decide, close …',
+    summary: 'What a person does in a case: assign, note, escalate, close …',
     description:
       'The same idempotency_key again is the same entry. expected_seq refuses where the case has gone on since it was looked at (412).',
   })
   @ApiBody({ schema: documented(CommandRequest) })
   async command(@Param('case_id') caseId: string, @Body() body: unknown, @Caller() caller: Principal): Promise<Done> {
     return await this.workbench.command(caseId, demand(requests.command, body), caller.actor);
+  }
+
+  @Post(':case_id/dispositions')
+  @HttpCode(200)
+  @RequirePermission('cases.disposition')
+  @ApiOperation({ summary: 'What was found; the label store is told, and the case is resolved by its answer' })
+  @ApiBody({ schema: documented(FindingRequest) })
+  async decide(@Param('case_id') caseId: string, @Body() body: unknown, @Caller() caller: Principal): Promise<Done> {
+    const { disposition, reason, ...once } = demand(requests.finding, body);
+    const command = { type: 'SET_DISPOSITION', disposition, reason } as const;
+    return await this.workbench.command(caseId, { command, ...once }, caller.actor);
   }
 }
 

@@ -3,10 +3,11 @@ import { CaseLabels } from './case-labels.job.js';
 import { CaseWorkbenchConsumer } from './case-workbench.consumer.js';
 import { CaseWorkbenchController } from './case-workbench.controller.js';
 import { CaseWorkbenchService } from './case-workbench.service.js';
+import { DecisionSources } from './decision-sources.js';
 import { CaseWorkbenchStore } from './case-workbench.store.js';
 
 @Module({
   controllers: [CaseWorkbenchController, CaseWorkbenchConsumer],
-  providers: [CaseLabels, CaseWorkbenchService, CaseWorkbenchStore],
+  providers: [CaseLabels, CaseWorkbenchService, CaseWorkbenchStore, DecisionSources],
 })
 export class CaseWorkbenchModule {}

@@ -15,6 +15,11 @@ export const CasesPolicySchema = closed({
       queue: QueueSchema,
       priority,
     }),
+    ACTION_FAILURE: closed({
+      statuses: Type.Array(Type.Union([Type.Literal('FAILED'), Type.Literal('DENIED')]), { uniqueItems: true }),
+      queue: QueueSchema,
+      priority,
+    }),
     MANUAL_ASSERTION: closed({ queue: QueueSchema, priority }),
   }),
   queues: Type.Record(QueueSchema, closed({ title: Type.String({ minLength: 1, maxLength: 200 }) })),

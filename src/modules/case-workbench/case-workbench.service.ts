@@ -10,7 +10,7 @@ import type { CallContext } from '../../substrate/rpc/rpc.port.js';
 import { Telemetry } from '../../substrate/telemetry/telemetry.port.js';
 import { IngestionGatePort } from '../ingestion-gate/ingestion-gate.port.js';
 import { entriesOf, identityOf, isCaseRefusal, type NewEntry, subjectOf, triggered } from './case.core.js';
-import type { Case, CommandAsked } from './case.schema.js';
+import type { Case, Asked } from './case.schema.js';
 import { CaseLabels } from './case-labels.job.js';
 import { CASES_POLICY } from './case-workbench.policy.js';
 import { CaseWorkbenchStore, type Wish } from './case-workbench.store.js';
@@ -66,11 +66,7 @@ export class CaseWorkbenchService {
   }
 
   /** @throws CASE_NOT_FOUND, CASE_PERSON_NEEDED, CASE_GONE_ON, CASE_IDEMPOTENCY_CONFLICT and what the case says to the command */
-  async command(
-    caseId: string,
-    { command, idempotency_key: key, expected_seq }: CommandAsked,
-    actor: Actor,
-  ): Promise<Done> {
+  async command(caseId: string, { command, idempotency_key: key, expected_seq }: Asked, actor: Actor): Promise<Done> {
     demandPerson(actor);
     const found = await this.store.find(caseId);
     if (found === null) throw new ProbityError('CASE_NOT_FOUND', 'no case has this id');

@@ -11,6 +11,7 @@ import {
   type Command,
   type Evidence,
   type Status,
+  type TRIGGERS,
 } from './case.schema.js';
 import type { CasesPolicy } from './case-workbench.policy.js';
 
@@ -116,7 +117,7 @@ function withEvidence(known: readonly Evidence[], more: readonly Evidence[]): Ca
 
 export interface Trigger {
   readonly subject: Subject;
-  readonly trigger: 'DECISION_ESCALATION' | 'MANUAL_ASSERTION';
+  readonly trigger: (typeof TRIGGERS)[number];
   readonly sourceRef: string;
   readonly evidence: readonly Evidence[];
   readonly reason?: string;

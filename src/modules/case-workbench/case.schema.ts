@@ -1,4 +1,4 @@
-import { type Static, Type } from '@sinclair/typebox';
+import { Type } from '@sinclair/typebox';
 import { type Actor, ActorSchema } from '../../rails/actor.js';
 import { DigestSchema } from '../../rails/digest.js';
 import { EventIdSchema } from '../../rails/envelope.schema.js';
@@ -23,9 +23,16 @@ export const EvidenceSchema = closed({
 });
 export type Evidence = Sealed<typeof EvidenceSchema>;
 
-export const TRIGGERS = ['DECISION_ESCALATION', 'MANUAL_ASSERTION'] as const;
+export const TRIGGERS = ['DECISION_ESCALATION', 'ACTION_FAILURE', 'MANUAL_ASSERTION'] as const;
 
-/** What a person may do in a case. */
+/** What was found, and why: it becomes a label, so it wants a permission of its own. */
+export const FindingSchema = closed({
+  type: Type.Literal('SET_DISPOSITION'),
+  disposition: DispositionSchema,
+  reason: Text,
+});
+
+/** What else a person may do in a case. */
 export const CommandSchema = Type.Union([
   closed({ type: Type.Literal('ASSIGN'), to: Person }),
   closed({ type: Type.Literal('UNASSIGN') }),
@@ -33,19 +40,19 @@ export const CommandSchema = Type.Union([
   closed({ type: Type.Literal('ESCALATE'), queue: QueueSchema, reason: Text }),
   closed({ type: Type.Literal('NOTE'), text: Text }),
   closed({ type: Type.Literal('ATTACH_EVIDENCE'), evidence: EvidenceSchema }),
-  closed({ type: Type.Literal('SET_DISPOSITION'), disposition: DispositionSchema, reason: Text }),
   closed({ type: Type.Literal('CLOSE'), reason: Text }),
   closed({ type: Type.Literal('REOPEN'), reason: Text }),
 ]);
-export type Command = Sealed<typeof CommandSchema>;
+export type Command = Sealed<typeof CommandSchema> | Sealed<typeof FindingSchema>;
 
-export const CommandRequest = closed({
-  command: CommandSchema,
+const once = {
   /** The same key again is the same entry, however often it is sent. */
   idempotency_key: Id,
   /** What the person saw: a case that has gone on since refuses the command. */
   expected_seq: Type.Optional(safeInteger(1, 'case_seq of the last entry that was seen')),
-});
+};
+export const CommandRequest = closed({ command: CommandSchema, ...once });
+export const FindingRequest = closed({ disposition: DispositionSchema, reason: Text, ...once });
 
 const base = {
   case_event_id: DigestSchema,
@@ -122,7 +129,12 @@ export const CaseSchema = closed({
 });
 export type Case = Sealed<typeof CaseSchema>;
 export type CasePage = { readonly cases: readonly Case[]; readonly next_cursor?: string };
-export type CommandAsked = Static<typeof CommandRequest>;
+/** A wish of either kind. */
+export interface Asked {
+  readonly command: Command;
+  readonly idempotency_key: string;
+  readonly expected_seq?: number | undefined;
+}
 
 /** One case per event, however many triggers there are. */
 export const caseIdRecipe = defineRecipe<{ pins: RunPins; subject_event_id: string }, 'CaseId'>('cases.case', 1, {

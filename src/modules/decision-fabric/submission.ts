@@ -7,6 +7,7 @@ import { ProbityError } from '../../rails/errors/probity-error.js';
 import type { Decision } from '../../rails/events/decision.schema.js';
 import { readEvent } from '../../rails/events/read-event.js';
 import { Bus } from '../../substrate/bus/bus.port.js';
+import { recordAt } from '../../substrate/bus/record-at.js';
 import { Clock } from '../../substrate/clock/clock.port.js';
 import { outgoing } from '../../substrate/rpc/outgoing.js';
 import { IngestionGatePort, SUBMIT_EVENTS_MAX, type SubmitResult } from '../ingestion-gate/ingestion-gate.port.js';
@@ -29,7 +30,6 @@ export interface Refused extends Made {
 
 /** A call of the gate is repeated by the bus's redelivery; this only keeps one from hanging. */
 const CALL_LIMIT_MS = 30_000;
-const READ_WAIT_MS = 10_000;
 
 /**
  * Decisions and intents through the gate, each kind in as few calls as it takes. The decision goes first: an intent is sent only once its
@@ -95,22 +95,17 @@ export class Submission {
 
   /** @throws INTERNAL when another record stands at the place that the receipt names */
   async read(ebRef: EbRef, decisionId: string): Promise<Decision> {
-    const { topic, partition, offset } = ebRef;
-    const reader = await this.bus.openReader([{ topic, partition, offset }]);
-    try {
-      const batches = await reader.poll({ recordsMax: 1, waitMs: READ_WAIT_MS });
-      const record = batches[0]?.records[0];
-      const read = record?.offset === offset ? readEvent(record.value) : undefined;
-      if (read?.ok !== true || read.event.eventId !== decisionId || read.event.eventType !== 'decision')
-        throw new ProbityError(
-          'INTERNAL',
-          `the record at ${topic}/${partition}/${offset} is not the decision ${decisionId}`,
-        );
-      // Admission checked it against the published schema.
-      return read.event.payload as unknown as Decision;
-    } finally {
-      await reader.close();
+    const record = await recordAt(this.bus, ebRef);
+    const read = record === null ? undefined : readEvent(record.value);
+    if (read?.ok !== true || read.event.eventId !== decisionId || read.event.eventType !== 'decision') {
+      const { topic, partition, offset } = ebRef;
+      throw new ProbityError(
+        'INTERNAL',
+        `the record at ${topic}/${partition}/${offset} is not the decision ${decisionId}`,
+      );
     }
+    // Admission checked it against the published schema.
+    return read.event.payload as unknown as Decision;
   }
 
   async #submit(texts: readonly string[], trace: Context): Promise<readonly SubmitResult[]> {

@@ -81,6 +81,7 @@ export class LedgerStore {
 
   /** In a transaction of their own. */
   async record(entries: readonly Entry[], now: UtcMicros): Promise<readonly Appended[]> {
+    if (entries.length === 0) return [];
     return await this.database.transaction(async (transaction) => await this.append(transaction, entries, now));
   }
 

@@ -14,7 +14,7 @@ import { fromEpochMicros, fromEpochMs, toEpochMicros, type UtcMicros } from '../
 import { validatorOf } from '../../src/rails/validator.js';
 import { ManualClock } from '../../src/substrate/clock/manual.clock.js';
 import { recordsOf } from '../support/single-pass.js';
-import { AdmittedEvents, ANALYST, BANK, type LabelGround, openLabels, pinsOf } from './label-store.kit.js';
+import { AdmittedEvents, ANALYST, BANK, type LabelGround, openLabels, pinsOf, WORKBENCH } from './label-store.kit.js';
 
 const CONTROL = asTopicName('fp.bus.control.v1');
 const START_MS = Date.parse('2026-03-01T00:00:00Z');
@@ -135,6 +135,7 @@ export function labelStoreSuite(ground: () => LabelGround): void {
     ['of a type that is not the writer’s', { label_type: 'chargeback_status' }, 'LBL_LABEL_FAMILY_NOT_ALLOWED'],
     ['with a value of no vocabulary', { label_value: 'PERHAPS' }, 'LBL_LABEL_FAMILY_NOT_ALLOWED'],
     ['in a namespace of somebody else', { namespace: 'bank' }, 'LBL_UNAUTHORIZED_WRITER'],
+    ['in the name of somebody else', { on_behalf_of: BANK }, 'LBL_UNAUTHORIZED_WRITER'],
     ['in that of sealed worlds', { namespace: 'world' }, 'LBL_UNAUTHORIZED_WRITER'],
     ['that takes back nothing', { label_value: 'WITHDRAWN' }, 'LBL_SUPERSEDES_INVALID'],
     ['that takes back what is not there', { supersedes: 'c'.repeat(64) }, 'LBL_SUPERSEDES_INVALID'],
@@ -171,6 +172,17 @@ export function labelStoreSuite(ground: () => LabelGround): void {
       { label: { label_value: 'LEGIT_CONFIRMED' } },
     ]);
     expect((await known(now())).answers).toEqual([{ state: 'UNKNOWN' }]);
+  });
+
+  it('names the person for whom a unit writes that may do so, and wants one named', async () => {
+    const label = said('w-1', { namespace: 'workbench' });
+    expect(await labels.append([label], WORKBENCH)).toMatchObject([{ code: 'LBL_UNAUTHORIZED_WRITER' }]);
+    const machine = { ...label, on_behalf_of: BANK };
+    expect(await labels.append([machine], WORKBENCH)).toMatchObject([{ code: 'LBL_UNAUTHORIZED_WRITER' }]);
+    const person = { ...label, on_behalf_of: ANALYST };
+    expect(await labels.append([person], WORKBENCH)).toMatchObject([{ outcome: 'ACCEPTED' }]);
+    const source = { type: 'HUMAN', namespace: 'workbench', actor: ANALYST, via: WORKBENCH.actor_id };
+    expect((await known(now())).answers).toMatchObject([{ state: 'LABEL', label: { source } }]);
   });
 
   it('knows an event by the id that its producer gave it, and says where that is not one event', async () => {

@@ -22,9 +22,11 @@ import { outgoing } from '../../src/substrate/rpc/outgoing.js';
 import { recordedTelemetry } from '../support/telemetry.js';
 
 export const ANALYST: Actor = { actor_id: 'HUMAN::ann' as never, source_type: 'HUMAN', auth_mode: 'API_KEY' };
+/** A unit that has authenticated people itself. */
+export const WORKBENCH: Actor = { actor_id: 'SYSTEM::workbench' as never, source_type: 'SYSTEM', auth_mode: 'API_KEY' };
 export const BANK: Actor = { actor_id: 'SYSTEM::bank' as never, source_type: 'SYSTEM', auth_mode: 'API_KEY' };
 
-/** The shipped vocabulary and rules, with two writers: a person and a bank. */
+/** The shipped vocabulary and rules, with three writers: a person, a bank, and a unit that writes for people. */
 export const policy = sealPolicy('labels.store', 7, {
   ...(parse(readFileSync('profiles/local/policy/labels.store.yaml', 'utf8')) as { body: StorePolicy }).body,
   writers: [
@@ -35,6 +37,15 @@ export const policy = sealPolicy('labels.store', 7, {
       label_types: ['fraud_disposition', 'account_takeover'],
       target_kinds: ['EVENT', 'ENTITY'],
       may_supersede: 'any',
+    },
+    {
+      namespace: 'workbench',
+      principals: [WORKBENCH.actor_id],
+      source_type: 'HUMAN',
+      may_act_for_people: true,
+      label_types: ['fraud_disposition'],
+      target_kinds: ['EVENT'],
+      may_supersede: 'own',
     },
     {
       namespace: 'bank',

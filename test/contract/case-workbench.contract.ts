@@ -11,7 +11,6 @@ import { CaseWorkbenchStore } from '../../src/modules/case-workbench/case-workbe
 import type { AssertResult } from '../../src/modules/label-store/assertion.schema.js';
 import type { LabelStorePort } from '../../src/modules/label-store/label-store.port.js';
 import { type Actor, systemActor } from '../../src/rails/actor.js';
-import { unrestricted } from '../../src/rails/capability-mask.js';
 import { digestText } from '../../src/rails/digest.js';
 import { ProbityError } from '../../src/rails/errors/probity-error.js';
 import { sealPolicy } from '../../src/rails/policy-rev.js';
@@ -21,6 +20,7 @@ import type { Database } from '../../src/substrate/database/database.port.js';
 import { StaticPolicies } from '../../src/substrate/policy/policy.port.js';
 import { outgoing } from '../../src/substrate/rpc/outgoing.js';
 import { recordedTelemetry } from '../support/telemetry.js';
+import { decidedEvent } from './case-workbench.kit.js';
 import { recordOf } from './feature-plane.kit.js';
 import { pinsOf } from './label-store.kit.js';
 
@@ -109,38 +109,8 @@ export function caseWorkbenchSuite(open: () => Database): void {
   const typesOf = async ({ case_id }: Case): Promise<readonly string[]> =>
     (await unit.store.timeline(case_id)).map(({ type }) => type);
 
-  const decided = (outcome: string, event: string, change: object = {}): object => ({
-    ...pinsOf(run),
-    event_id: digestText(`${event} ${outcome}`),
-    event_type: 'decision',
-    schema_version: 'v1',
-    producer: 'decision-fabric',
-    ts_utc: '2026-01-01T00:00:00.000000Z',
-    payload: {
-      decision_id: digestText(`${event} ${outcome}`),
-      scope: 'payment',
-      entity_key: 'card-1',
-      outcome,
-      reason_codes: [],
-      source_event: {
-        event_id: event,
-        event_type: 'transaction',
-        ts_utc: '2026-01-01T00:00:00.000000Z',
-        payload_hash: digestText('p'),
-        eb_ref: { topic: 't', partition: 0, offset: 0 },
-      },
-      posture: { status: 'UNAVAILABLE', mode: 'FAIL_CLOSED', mask: unrestricted([]) },
-      bundle: { status: 'ABSENT', reason: 'NO_ACTIVE' },
-      features: { status: 'FORBIDDEN_BY_MASK', forbidden_groups: ['core_card'] },
-      graph: { status: 'NOT_REQUESTED_BY_PLAN' },
-      model: { skipped: 'NO_ACTIVE' },
-      rules: { policy_rev: sealPolicy('df.rules', 1, {}).policy_rev, hits: [], faults: [], shadow_hits: [] },
-      shadow_bundles: [],
-      policy_rev: sealPolicy('df.decision', 1, {}).policy_rev,
-      actions: [],
-      ...change,
-    },
-  });
+  const decided = (outcome: string, event: string, change: object = {}): object =>
+    decidedEvent(pinsOf(run), digestText(`${event} ${outcome}`), { outcome, event }, change);
   const batchOf = (offset: number, ...events: readonly (object | string)[]): RecordBatch => ({
     topic: 'fp.bus.traffic.v1' as never,
     partition: run,

@@ -2,12 +2,11 @@ import { describe, expect, it } from '@jest/globals';
 import { randomBytes } from 'node:crypto';
 import { DecisionSources } from '../../src/modules/case-workbench/decision-sources.js';
 import { canonicalJson } from '../../src/rails/canonical-json.js';
-import { unrestricted } from '../../src/rails/capability-mask.js';
 import { digestText } from '../../src/rails/digest.js';
 import { asTopicName } from '../../src/rails/eb-ref.js';
-import { sealPolicy } from '../../src/rails/policy-rev.js';
 import type { Bus } from '../../src/substrate/bus/bus.port.js';
 import { SystemClock } from '../../src/substrate/clock/system.clock.js';
+import { decidedEvent } from './case-workbench.kit.js';
 import { pinsOf } from './label-store.kit.js';
 
 const TOPIC = asTopicName('fp.bus.control.v1');
@@ -17,37 +16,7 @@ export function decisionSourcesSuite(open: () => Bus): void {
   describe('the event behind a decision', () => {
     const pins = pinsOf(1);
     const decided = (id: string, event: string): string =>
-      canonicalJson({
-        ...pins,
-        event_id: id,
-        event_type: 'decision',
-        schema_version: 'v1',
-        producer: 'decision-fabric',
-        ts_utc: '2026-01-01T00:00:00.000000Z',
-        payload: {
-          decision_id: id,
-          scope: 'payment',
-          entity_key: 'card-1',
-          outcome: 'QUEUE',
-          reason_codes: [],
-          source_event: {
-            event_id: event,
-            event_type: 'transaction',
-            ts_utc: '2026-01-01T00:00:00.000000Z',
-            payload_hash: digestText('p'),
-            eb_ref: { topic: 't', partition: 0, offset: 0 },
-          },
-          posture: { status: 'UNAVAILABLE', mode: 'FAIL_CLOSED', mask: unrestricted([]) },
-          bundle: { status: 'ABSENT', reason: 'NO_ACTIVE' },
-          features: { status: 'FORBIDDEN_BY_MASK', forbidden_groups: ['core_card'] },
-          graph: { status: 'NOT_REQUESTED_BY_PLAN' },
-          model: { skipped: 'NO_ACTIVE' },
-          rules: { policy_rev: sealPolicy('df.rules', 1, {}).policy_rev, hits: [], faults: [], shadow_hits: [] },
-          shadow_bundles: [],
-          policy_rev: sealPolicy('df.decision', 1, {}).policy_rev,
-          actions: [],
-        },
-      });
+      canonicalJson(decidedEvent(pins, id, { outcome: 'QUEUE', event }));
 
     it('is found by the receipt of the decision; what stands elsewhere or nowhere is left out', async () => {
       const bus = open();

@@ -13,21 +13,15 @@ import type { Label } from '../../src/rails/events/label.schema.js';
 import { readEvent } from '../../src/rails/events/read-event.js';
 import { sealPolicy } from '../../src/rails/policy-rev.js';
 import { asUtcMicros } from '../../src/rails/time.js';
-import type { Bus, BusRecord } from '../../src/substrate/bus/bus.port.js';
+import type { BusRecord } from '../../src/substrate/bus/bus.port.js';
 import { fromEverywhere, readAll } from '../../src/substrate/bus/contract/kit.js';
 import { SystemClock } from '../../src/substrate/clock/system.clock.js';
 import type { Database } from '../../src/substrate/database/database.port.js';
-import type { Objects } from '../../src/substrate/objects/objects.port.js';
 import { StaticPolicies } from '../../src/substrate/policy/policy.port.js';
 import { eventually } from '../support/eventually.js';
 import { recordedTelemetry } from '../support/telemetry.js';
+import type { LabelGround } from './label-store.kit.js';
 import { type KitRun, type MadeRun, putRun, rowsOf } from './world-stream-producer.kit.js';
-
-export interface FeedGround {
-  readonly database: Database;
-  readonly bus: Bus;
-  readonly objects: Objects;
-}
 
 const CONTROL = asTopicName('fp.bus.control.v1');
 const T = (second: number) => asUtcMicros(`2018-04-08T00:00:${String(second).padStart(2, '0')}.000000Z`);
@@ -65,7 +59,7 @@ class DyingLedger extends LedgerStore {
 }
 
 /** One suite for every database, bus and object store that the feed may stand on. */
-export function labelFeedSuite(ground: () => FeedGround): void {
+export function labelFeedSuite(ground: () => LabelGround): void {
   let opened: { onModuleDestroy(): Promise<void> }[];
   beforeEach(() => {
     opened = [];

@@ -1,6 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox';
 import type { AssertionInput } from '../../modules/label-store/assertion.schema.js';
-import { AsOfResponse, AssertResponse, type LABEL_STORE_CONTRACT } from '../../modules/label-store/label-store.port.js';
+import { type AsOfRequest, AsOfResponse, AssertResponse } from '../../modules/label-store/label-store.port.js';
 import type { LabelMapping } from '../../modules/label-store/mapping.core.js';
 import { LabelSchema } from '../../rails/events/label.schema.js';
 import type { Sealed } from '../../rails/schema.js';
@@ -21,7 +21,7 @@ const readers = {
 export type LabelResult = Sealed<typeof AssertResponse>['results'][number];
 export type LabelPage = Sealed<typeof PageSchema>;
 export type Known = Sealed<typeof AsOfResponse>;
-export type KnownQuestion = Static<(typeof LABEL_STORE_CONTRACT)['methods']['asOf']['request']>;
+export type KnownQuestion = Static<typeof AsOfRequest>;
 
 /** The routes of the label store. */
 export class LabelApi {

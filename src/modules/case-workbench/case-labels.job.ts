@@ -9,15 +9,13 @@ import { outgoing } from '../../substrate/rpc/outgoing.js';
 import { Telemetry } from '../../substrate/telemetry/telemetry.port.js';
 import { LabelStorePort } from '../label-store/label-store.port.js';
 import { answered } from './case.core.js';
-import type { Case, CaseEvent } from './case.schema.js';
+import type { Case } from './case.schema.js';
 import { CASES_POLICY } from './case-workbench.policy.js';
-import { CaseWorkbenchStore } from './case-workbench.store.js';
+import { CaseWorkbenchStore, type Submitted } from './case-workbench.store.js';
 
 const LOOK_AGAIN_MS = 2_000;
 const BATCH = 100;
 const CALL_LIMIT_MS = 10_000;
-
-type Submitted = Extract<CaseEvent, { readonly type: 'LABEL_SUBMITTED' }>;
 
 /**
  * Tells the label store what people found, and writes its answers into the timelines. Until there is one, nothing is claimed: a store that is
@@ -63,11 +61,10 @@ export class CaseLabels implements OnApplicationBootstrap, OnModuleDestroy {
   async submit(): Promise<number> {
     const waiting = await this.store.labelsOnTheirWay(BATCH);
     if (waiting.length === 0) return 0;
-    const submissions = await Promise.all(
-      waiting.map(async (found) => [found, lastSubmission(await this.store.timeline(found.case_id))] as const),
-    );
+    const submitted = await this.store.lastSubmissions(waiting.map(({ case_id }) => case_id));
+    const submissions = waiting.map((found) => [found, demanded(submitted.get(found.case_id))] as const);
     const namespace = this.policies.inForce(CASES_POLICY).body.label_namespace;
-    const asked = submissions.map(([found, submitted]) => assertionOf(found, submitted, namespace));
+    const asked = submissions.map(([found, last]) => assertionOf(found, last, namespace));
     const { results } = await this.labels.assert({ labels: asked }, outgoing(this.clock, CALL_LIMIT_MS));
     const actor = systemActor('labels');
     const wishes = submissions.flatMap(([found, { disposition_event_id }], index) => {
@@ -89,10 +86,9 @@ export class CaseLabels implements OnApplicationBootstrap, OnModuleDestroy {
   }
 }
 
-function lastSubmission(timeline: readonly CaseEvent[]): Submitted {
-  const last = timeline.findLast((event): event is Submitted => event.type === 'LABEL_SUBMITTED');
-  if (last === undefined) throw new TypeError('a label is on its way because it was submitted');
-  return last;
+function demanded(submitted: Submitted | undefined): Submitted {
+  if (submitted === undefined) throw new TypeError('a label is on its way because it was submitted');
+  return submitted;
 }
 
 /** The entry of the disposition is the handle and the evidence: the same finding is the same label, however often it is sent. */

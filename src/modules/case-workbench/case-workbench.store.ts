@@ -36,6 +36,8 @@ export interface Numbered<Value> {
   readonly value: Value;
 }
 
+export type Submitted = Extract<CaseEvent, { readonly type: 'LABEL_SUBMITTED' }>;
+
 export interface TimelineRow {
   readonly number: number;
   readonly case_id: string;
@@ -144,6 +146,19 @@ export class CaseWorkbenchStore implements PositionStore {
       [limit],
     );
     return rows.map(({ state }) => state);
+  }
+
+  /** The last submission of a label in each of these cases, by case. */
+  async lastSubmissions(caseIds: readonly string[]): Promise<ReadonlyMap<string, Submitted>> {
+    const { rows } = await this.database.query<{ case_id: string; event: Submitted }>(
+      {
+        text: `select distinct on (case_id) case_id, event from timeline
+               where case_id = any($1::text[]) and type = 'LABEL_SUBMITTED' order by case_id, case_seq desc`,
+        readOnly: true,
+      },
+      [caseIds],
+    );
+    return new Map(rows.map(({ case_id, event }) => [case_id, event]));
   }
 
   async positions(partitions: readonly TopicPartition[]): Promise<readonly Position[]> {

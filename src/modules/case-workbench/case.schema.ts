@@ -1,5 +1,5 @@
 import { Type } from '@sinclair/typebox';
-import { type Actor, ActorSchema } from '../../rails/actor.js';
+import { ActorSchema } from '../../rails/actor.js';
 import { DigestSchema } from '../../rails/digest.js';
 import { EventIdSchema } from '../../rails/envelope.schema.js';
 import { defineRecipe } from '../../rails/identity-recipe.js';
@@ -148,5 +148,3 @@ export const caseEventIdRecipe = defineRecipe<{ case_id: string; type: string; s
   1,
   { case_id: true, type: true, source_ref: true },
 );
-
-export type { Actor };

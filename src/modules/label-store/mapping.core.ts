@@ -1,6 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { LabelTypeSchema, LabelValueSchema } from '../../rails/events/label.schema.js';
 import { isProbityError } from '../../rails/errors/probity-error.js';
+import { pointerSteps, valueAt } from '../../rails/json-pointer.js';
 import { closed } from '../../rails/schema.js';
 import { fromEpochMicros, parseUtc, type UtcMicros } from '../../rails/time.js';
 import type { AssertionInput } from './assertion.schema.js';
@@ -113,25 +114,10 @@ function timeOf(row: unknown, { from, format }: Static<typeof TimeSchema>): UtcM
 }
 
 function demandText(row: unknown, place: string): string {
-  const value = valueAt(row, place);
+  const value = valueAt(row, place.startsWith('/') ? pointerSteps(place) : [place]);
   if (typeof value === 'string' && value !== '') return value;
   if (typeof value === 'number' && Number.isSafeInteger(value)) return String(value);
   throw new RowFault(
     value === undefined || value === null || value === '' ? `${place} is missing` : `${place} is no text`,
   );
-}
-
-function valueAt(row: unknown, place: string): unknown {
-  const path = place.startsWith('/')
-    ? place
-        .slice(1)
-        .split('/')
-        .map((step) => step.replaceAll('~1', '/').replaceAll('~0', '~'))
-    : [place];
-  let value: unknown = row;
-  for (const step of path) {
-    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, step)) return undefined;
-    value = Reflect.get(value, step);
-  }
-  return value;
 }

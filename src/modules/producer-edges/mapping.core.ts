@@ -1,5 +1,6 @@
 import { type JsonObject, type JsonValue } from '../../rails/canonical-json.js';
-import { isPlainObject, type PlainObject } from './transaction.core.js';
+import { pointerSteps, valueAt } from '../../rails/json-pointer.js';
+import { isPlainObject } from './transaction.core.js';
 
 /** Where a member of our transaction comes from: a place in the record, or a value that is always the same. */
 type Origin = { readonly path: readonly string[] } | { readonly constant: JsonValue };
@@ -53,15 +54,5 @@ function originOf(given: JsonValue | undefined): Origin | undefined {
 /** RFC 6901. */
 function pointed(pointer: string): Origin | undefined {
   if (/~(?![01])/.test(pointer)) return undefined;
-  const steps = pointer.slice(1).split('/');
-  return { path: steps.map((step) => step.replaceAll('~1', '/').replaceAll('~0', '~')) };
-}
-
-function valueAt(record: PlainObject, path: readonly string[]): unknown {
-  let value: unknown = record;
-  for (const step of path) {
-    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, step)) return undefined;
-    value = Reflect.get(value, step);
-  }
-  return value;
+  return { path: pointerSteps(pointer) };
 }

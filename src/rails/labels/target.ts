@@ -36,7 +36,7 @@ export function targetKey(target: LabelTarget): string {
  * A label is what one writer says under one handle of a target: said again it is the same label, and with another content it is a
  * conflict (law R6). `namespace` keeps writers out of each other's handles.
  */
-export const labelIdRecipe = defineRecipe<
+const labelIdRecipe = defineRecipe<
   { pins: RunPins; target: LabelTarget; label_type: string; namespace: string; handle: string },
   'LabelId'
 >('labels.label', 2, { pins: true, target: true, label_type: true, namespace: true, handle: true });

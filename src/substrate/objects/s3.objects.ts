@@ -3,7 +3,6 @@ import {
   GetObjectCommand,
   HeadBucketCommand,
   HeadObjectCommand,
-  ListObjectsV2Command,
   PutObjectCommand,
   S3Client,
   type HeadObjectCommandOutput,
@@ -25,14 +24,13 @@ import {
   checkRead,
   checkRef,
   judgeStanding,
-  keyOfStored,
   mismatch,
   notFound,
   storedName,
-  type Page,
 } from './objects.core.js';
 import { Objects, type ByteRange, type ObjectListing, type PutOptions, type PutResult } from './objects.port.js';
 import { s3Error, s3Fault, type S3Fault } from './s3.errors.js';
+import { listPage } from './s3.listing.js';
 import { SILENT, type S3ObjectsOptions } from './s3.options.js';
 import { resumed } from './s3.resume.js';
 import { contentOf, Spool, type Content } from './spool.js';
@@ -314,32 +312,9 @@ export class S3Objects extends Objects {
     const page = checkPage(prefix, options);
     this.#mustBeOpen();
     try {
-      return await this.#listPage(page);
+      return await listPage(this.#client, this.#bucket, page);
     } catch (error) {
       throw s3Error(error, 'the listing');
-    }
-  }
-
-  /** Asks on while a page is not full: names that are none of the platform's may stand between its own. */
-  async #listPage({ prefix, after, limit }: Page): Promise<ObjectListing> {
-    const objects: { key: ObjectKey; size: number }[] = [];
-    let startAfter = after === null ? undefined : storedName(after);
-    for (;;) {
-      const answer = await this.#client.send(
-        new ListObjectsV2Command({
-          Bucket: this.#bucket,
-          Prefix: prefix,
-          MaxKeys: limit - objects.length,
-          ...(startAfter === undefined ? {} : { StartAfter: startAfter }),
-        }),
-      );
-      for (const { Key: name = '', Size: size = 0 } of answer.Contents ?? []) {
-        const key = keyOfStored(name);
-        if (key !== null) objects.push({ key, size });
-      }
-      startAfter = answer.Contents?.at(-1)?.Key;
-      if (answer.IsTruncated !== true || startAfter === undefined) return { objects, next: null };
-      if (objects.length === limit) return { objects, next: objects.at(-1)?.key ?? null };
     }
   }
 

@@ -56,6 +56,24 @@ export function listCases(store: () => Objects): void {
       );
     });
 
+    it('goes on behind a folder whose siblings sort before its inside', async () => {
+      const prefix = freshPrefix();
+      // `0-` and `0-/…` begin like the folder `0/`, and sort before what it holds.
+      const names = [
+        '-',
+        '0',
+        '0-',
+        ...Array.from({ length: 12 }, (_, index) => `0-/${index}`),
+        '0/=',
+        '=/-',
+        '=a',
+        '_',
+      ];
+      await put(prefix, names);
+      const sorted = names.map((name) => prefix + name).sort();
+      for (const limit of [1, 2, 5]) expect(await listAll(store(), prefix, limit)).toEqual(sorted);
+    });
+
     it('begins anywhere, also outside the prefix', async () => {
       const prefix = freshPrefix();
       await put(prefix, ['m/one', 'm/two']);

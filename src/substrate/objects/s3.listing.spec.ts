@@ -1,0 +1,53 @@
+import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import { objectKey } from '../../rails/ref.js';
+import { storedName } from './objects.core.js';
+import { stretchesAfter } from './s3.listing.js';
+
+const segment = fc.stringMatching(/^[a-b0=_-][a-b0.-]{0,2}$/);
+const key = fc.array(segment, { minLength: 1, maxLength: 4 }).map((segments) => segments.join('/'));
+const stored = key.map((text) => storedName(objectKey(text)));
+const prefixes = fc.oneof(
+  fc.constant(''),
+  fc.array(segment, { minLength: 1, maxLength: 2 }).map((s) => `${s.join('/')}/`),
+);
+
+describe('stretches of a listing', () => {
+  it('hold each name after a name once, in order', () => {
+    fc.assert(
+      fc.property(fc.uniqueArray(stored, { maxLength: 40 }), prefixes, fc.option(stored), (names, prefix, after) => {
+        const sorted = [...names].sort();
+        const listed = stretchesAfter(prefix, after).flatMap((stretch) =>
+          sorted.filter(
+            (name) =>
+              name.startsWith(stretch.prefix) && (stretch.startAfter === undefined || name > stretch.startAfter),
+          ),
+        );
+        expect(listed).toEqual(sorted.filter((name) => name.startsWith(prefix) && (after === null || name > after)));
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
+  it('begin at most one level below their prefix', () => {
+    fc.assert(
+      fc.property(prefixes, stored, (prefix, after) => {
+        for (const { prefix: folder, startAfter } of stretchesAfter(prefix, after)) {
+          if (startAfter === undefined) continue;
+          expect(startAfter.startsWith(folder)).toBe(true);
+          expect(startAfter.slice(folder.length)).not.toContain('/');
+        }
+      }),
+    );
+  });
+
+  it('are few: one per level', () => {
+    expect(stretchesAfter('a/', 'a/b/c!')).toEqual([
+      { prefix: 'a/b/', startAfter: 'a/b/c!' },
+      { prefix: 'a/', startAfter: 'a/b0' },
+    ]);
+    expect(stretchesAfter('', 'c!')).toEqual([{ prefix: '', startAfter: 'c!' }]);
+    expect(stretchesAfter('m/', 'z!')).toEqual([]);
+    expect(stretchesAfter('m/', 'm!')).toEqual([{ prefix: 'm/', startAfter: undefined }]);
+  });
+});

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { objectKey } from '../../rails/ref.js';
 import { storedName } from './objects.core.js';
-import { stretchesAfter } from './s3.listing.js';
+import { listPage, stretchesAfter } from './s3.listing.js';
 
 const segment = fc.stringMatching(/^[a-b0=_-][a-b0.-]{0,2}$/);
 const key = fc.array(segment, { minLength: 1, maxLength: 4 }).map((segments) => segments.join('/'));
@@ -49,5 +49,41 @@ describe('stretches of a listing', () => {
     expect(stretchesAfter('', 'c!')).toEqual([{ prefix: '', startAfter: 'c!' }]);
     expect(stretchesAfter('m/', 'z!')).toEqual([]);
     expect(stretchesAfter('m/', 'm!')).toEqual([{ prefix: 'm/', startAfter: undefined }]);
+  });
+});
+
+describe('a page', () => {
+  it('holds what lies after a name and under a prefix, also where names of others stand between, and knows its end', async () => {
+    const foreign = key.map((text) => `${text}!!`);
+    await fc.assert(
+      fc.asyncProperty(
+        fc.uniqueArray(fc.oneof(stored, foreign), { maxLength: 30 }),
+        prefixes,
+        fc.option(key),
+        fc.integer({ min: 1, max: 6 }),
+        async (names, prefix, after, limit) => {
+          const sorted = [...names].sort();
+          const page = await listPage(
+            (stretch, namesMax) => {
+              const found = sorted.filter(
+                (name) => name.startsWith(stretch.prefix) && name > (stretch.startAfter ?? ''),
+              );
+              const entries = found.slice(0, namesMax).map((name) => ({ name, size: name.length }));
+              return Promise.resolve({ entries, truncated: found.length > namesMax });
+            },
+            { prefix, after: after === null ? null : objectKey(after), limit },
+          );
+          const keys = sorted
+            .filter((name) => !name.endsWith('!!'))
+            .map((name) => name.slice(0, -1))
+            .filter((name) => name.startsWith(prefix) && (after === null || name > after));
+          expect(page.objects.map((object) => object.key)).toEqual(keys.slice(0, limit));
+          // Names of others behind the last key may look like more.
+          if (keys.length > limit) expect(page.next).toBe(keys[limit - 1]);
+          else if (keys.length < limit) expect(page.next).toBeNull();
+        },
+      ),
+      { numRuns: 1_000 },
+    );
   });
 });

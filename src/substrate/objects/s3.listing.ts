@@ -1,4 +1,3 @@
-import { ListObjectsV2Command, type S3Client } from '@aws-sdk/client-s3';
 import { type ObjectKey } from '../../rails/ref.js';
 import { keyOfStored, storedName, type Page } from './objects.core.js';
 import { type ObjectListing } from './objects.port.js';
@@ -31,35 +30,33 @@ export function stretchesAfter(prefix: string, after: string | null): readonly S
   return stretches;
 }
 
+/** What a server answers about a stretch: its first names, at most as many as were asked for. */
+export interface Listed {
+  readonly entries: readonly { readonly name: string; readonly size: number }[];
+  readonly truncated: boolean;
+}
+
 /**
  * One page. Asks on while it is not full: names that are none of the platform's may stand between its own. A full page
  * is known to be the last one once one more was asked for behind it.
  */
 export async function listPage(
-  client: S3Client,
-  bucket: string,
+  ask: (stretch: Stretch, namesMax: number) => Promise<Listed>,
   { prefix, after, limit }: Page,
 ): Promise<ObjectListing> {
   const objects: { key: ObjectKey; size: number }[] = [];
   let stretches = stretchesAfter(prefix, after === null ? null : storedName(after));
   for (let stretch = stretches[0]; stretch !== undefined; stretch = stretches[0]) {
-    const answer = await client.send(
-      new ListObjectsV2Command({
-        Bucket: bucket,
-        Prefix: stretch.prefix,
-        MaxKeys: Math.max(1, limit - objects.length),
-        ...(stretch.startAfter === undefined ? {} : { StartAfter: stretch.startAfter }),
-      }),
-    );
-    for (const { Key: name = '', Size: size = 0 } of answer.Contents ?? []) {
+    const { entries, truncated } = await ask(stretch, Math.max(1, limit - objects.length));
+    for (const { name, size } of entries) {
       const key = keyOfStored(name);
       if (key !== null) objects.push({ key, size });
     }
-    const last = answer.Contents?.at(-1)?.Key;
-    const more = answer.IsTruncated === true && last !== undefined;
-    const full = objects.slice(0, limit);
+    const last = entries.at(-1)?.name;
+    const more = truncated && last !== undefined;
+    const page = objects.slice(0, limit);
     if (objects.length > limit || (objects.length === limit && more)) {
-      return { objects: full, next: full.at(-1)?.key ?? null };
+      return { objects: page, next: page.at(-1)?.key ?? null };
     }
     // The rest of a stretch that began at the prefix may begin in a folder now.
     stretches = [...(more ? stretchesAfter(stretch.prefix, last) : []), ...stretches.slice(1)];

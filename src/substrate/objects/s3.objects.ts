@@ -3,6 +3,7 @@ import {
   GetObjectCommand,
   HeadBucketCommand,
   HeadObjectCommand,
+  ListObjectsV2Command,
   PutObjectCommand,
   S3Client,
   type HeadObjectCommandOutput,
@@ -30,7 +31,7 @@ import {
 } from './objects.core.js';
 import { Objects, type ByteRange, type ObjectListing, type PutOptions, type PutResult } from './objects.port.js';
 import { s3Error, s3Fault, type S3Fault } from './s3.errors.js';
-import { listPage } from './s3.listing.js';
+import { type Listed, listPage, type Stretch } from './s3.listing.js';
 import { SILENT, type S3ObjectsOptions } from './s3.options.js';
 import { resumed } from './s3.resume.js';
 import { contentOf, Spool, type Content } from './spool.js';
@@ -312,10 +313,23 @@ export class S3Objects extends Objects {
     const page = checkPage(prefix, options);
     this.#mustBeOpen();
     try {
-      return await listPage(this.#client, this.#bucket, page);
+      return await listPage((stretch, namesMax) => this.#names(stretch, namesMax), page);
     } catch (error) {
       throw s3Error(error, 'the listing');
     }
+  }
+
+  async #names({ prefix, startAfter }: Stretch, namesMax: number): Promise<Listed> {
+    const answer = await this.#client.send(
+      new ListObjectsV2Command({
+        Bucket: this.#bucket,
+        Prefix: prefix,
+        MaxKeys: namesMax,
+        ...(startAfter === undefined ? {} : { StartAfter: startAfter }),
+      }),
+    );
+    const entries = (answer.Contents ?? []).map(({ Key: name = '', Size: size = 0 }) => ({ name, size }));
+    return { entries, truncated: answer.IsTruncated === true };
   }
 
   override async health(): Promise<Health> {

@@ -8,7 +8,7 @@ import { fit } from './training/logistic.js';
 import { type Example, type Examples, examplesOf, shippedDefinitions } from './training/worlds.js';
 
 /**
- * Makes the bundle that the profiles ship: `npm run train:default` trains it and writes it into `df.bundles` of every profile (seal them
+ * Makes the bundle that the profiles ship: `npm run train:default` trains it and writes it into `mpr.registry` of every profile (seal them
  * afterwards), `-- --check` trains it again and fails when what is shipped is another one, `-- --seed N` begins elsewhere. The world of the first start
  * (seed 1) is among none of them.
  */
@@ -168,19 +168,19 @@ function main(words: readonly string[]): number {
   report(`Validation, seeds ${VALIDATE.join(', ')}`, bundle, examplesOf(VALIDATE, PACK, definitions).rows);
   for (const profile of PROFILES) {
     const document = parseDocument(readFileSync(fileOf(profile), 'utf8'));
-    document.setIn(['body', 'active'], document.createNode({ digest, bundle }));
+    document.setIn(['body', 'shipped'], document.createNode([{ slot: 'primary', digest, bundle }]));
     writeFileSync(fileOf(profile), document.toString({ lineWidth: 120 }));
   }
-  say('Written into df.bundles of every profile; seal them: probity policy seal <file>');
+  say('Written into mpr.registry of every profile; seal them: probity policy seal <file>');
   return 0;
 }
 
 function fileOf(profile: string): string {
-  return join('profiles', profile, 'policy', 'df.bundles.yaml');
+  return join('profiles', profile, 'policy', 'mpr.registry.yaml');
 }
 
 function shippedDigest(profile: string): unknown {
-  return parseDocument(readFileSync(fileOf(profile), 'utf8')).getIn(['body', 'active', 'digest']);
+  return parseDocument(readFileSync(fileOf(profile), 'utf8')).getIn(['body', 'shipped', 0, 'digest']);
 }
 
 process.exitCode = main(process.argv.slice(2));

@@ -57,10 +57,10 @@ export function addDecisionCommands(program: Command, { table }: CliOptions, run
     .action((id: string, flags: DoorFlags) => run(flags, (_, terminal) => verifyDecision(table, id, flags, terminal)));
 
   doorway(program.command('counterfactual'))
-    .description('what other rules, bundles, features or another policy would have decided on the same events')
+    .description('what other rules, features, another bundle or policy would have decided on the same events')
     .requiredOption('--run <run>', 'the run, by its id or equivalence key')
     .option('--rules <file>', 'a policy file df.rules')
-    .option('--bundles <file>', 'a policy file df.bundles')
+    .option('--bundle <file>', 'a bundle (JSON), as if it alone were active')
     .option('--features <file>', 'a policy file ofp.features')
     .option('--policy <file>', 'a policy file df.decision')
     .addHelpText('after', help(['probity counterfactual --run live --rules stricter.yaml'], EXITS_ALIKE))

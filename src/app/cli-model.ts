@@ -7,7 +7,7 @@ import { importModel, type ModelImportFlags } from './commands/model-import.js';
 export function addModelCommands(program: Command, run: Run): void {
   const model = program.command('model').description('models, and how they come in');
   withJson(model.command('import <file>'))
-    .description('make a bundle of an ONNX file, and a policy df.bundles in which it is active')
+    .description('make a bundle of an ONNX file, for the registry')
     .requiredOption('--bundle-id <id>', 'name of the bundle')
     .option('--bundle-version <number>', 'of that name', asCount(1, 1_000_000), 1)
     .requiredOption(
@@ -26,13 +26,14 @@ export function addModelCommands(program: Command, run: Run): void {
     .option('--output-column <number>', 'its column (default: the last one)', asCount(0, 999))
     .requiredOption('--trained-on <words>', 'what it was trained on, for whoever asks later')
     .requiredOption('--dataset-digest <sha256>', 'of the data that it was trained on')
-    .requiredOption('--out <file>', 'the policy file to write; it must not be there')
+    .requiredOption('--out <file>', 'the bundle to write (JSON); it must not be there')
     .addHelpText(
       'after',
       `
 Examples:
   probity model import fraud.onnx --bundle-id fraud --inputs event.amount_minor,features.card_count_1h \\
-    --group core_card@1 --trained-on 'payments of May' --dataset-digest 9c41… --out bundles.yaml
+    --group core_card@1 --trained-on 'payments of May' --dataset-digest 9c41… --out fraud.json
+  probity registry publish fraud.json --reason 'trained by the bureau'
 
 It needs the optional package onnxruntime-node: npm install --no-save onnxruntime-node --onnxruntime-node-install=skip
 

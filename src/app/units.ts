@@ -9,7 +9,7 @@ import { DataEngineModule } from '../modules/data-engine/data-engine.module.js';
 import { DataEngineService } from '../modules/data-engine/data-engine.service.js';
 import { BATCH_RECORDS_MAX, DecisionPositions } from '../modules/decision-fabric/decision-fabric.consumer.js';
 import { DecisionFabricModule } from '../modules/decision-fabric/decision-fabric.module.js';
-import { BUNDLES_POLICY, DECISION_POLICY, RULES_POLICY } from '../modules/decision-fabric/decision-fabric.policy.js';
+import { DECISION_POLICY, RULES_POLICY } from '../modules/decision-fabric/decision-fabric.policy.js';
 import { DecisionLogAuditModule } from '../modules/decision-log-audit/decision-log-audit.module.js';
 import { AUDIT_POLICY } from '../modules/decision-log-audit/decision-log-audit.policy.js';
 import { DecisionLogAuditStore } from '../modules/decision-log-audit/decision-log-audit.store.js';
@@ -38,6 +38,10 @@ import { FEED_POLICY, STORE_POLICY } from '../modules/label-store/label-store.po
 import { LABEL_STORE_CONTRACT, LabelStorePort } from '../modules/label-store/label-store.port.js';
 import { LabelStoreService } from '../modules/label-store/label-store.service.js';
 import { LabelStoreStore } from '../modules/label-store/label-store.store.js';
+import { ModelRegistryModule } from '../modules/model-registry/model-registry.module.js';
+import { REGISTRY_POLICY } from '../modules/model-registry/model-registry.policy.js';
+import { MODEL_REGISTRY_CONTRACT, ModelRegistryPort } from '../modules/model-registry/model-registry.port.js';
+import { ModelRegistryService } from '../modules/model-registry/model-registry.service.js';
 import { ProducerEdgesGateway } from '../modules/producer-edges/producer-edges.gateway.js';
 import { ProducerEdgesModule } from '../modules/producer-edges/producer-edges.module.js';
 import { EDGES_POLICY } from '../modules/producer-edges/producer-edges.policy.js';
@@ -152,6 +156,19 @@ export const UNITS: UnitTable = defineUnits(
       policies: [FEED_POLICY, STORE_POLICY],
       instances: 'many',
     },
+    mpr: {
+      unit: 'model-registry',
+      kind: 'control service',
+      why: 'The one authority on which bundle is active where, now and at any past moment.',
+      module: ModelRegistryModule,
+      port: { token: ModelRegistryPort, service: ModelRegistryService, contract: MODEL_REGISTRY_CONTRACT },
+      calls: [],
+      produces: ['fp.bus.control.v1'],
+      schema: 'registry',
+      prefixes: ['registry/'],
+      policies: [REGISTRY_POLICY],
+      instances: 'many',
+    },
     cases: {
       unit: 'case-workbench',
       kind: 'human-facing',
@@ -242,7 +259,7 @@ export const UNITS: UnitTable = defineUnits(
       kind: 'service',
       why: 'Turns each admitted payment into one decision, explainable, and the same when it is made again.',
       module: DecisionFabricModule,
-      calls: ['ig', 'ofp', 'ieg', 'dl', 'edge'],
+      calls: ['ig', 'ofp', 'ieg', 'dl', 'mpr', 'edge'],
       consumes: {
         group: 'df',
         topics: ['fp.bus.traffic.v1'],
@@ -253,7 +270,7 @@ export const UNITS: UnitTable = defineUnits(
       produces: [],
       schema: 'df',
       prefixes: [],
-      policies: [DECISION_POLICY, RULES_POLICY, BUNDLES_POLICY, FEATURES_POLICY, GRAPH_POLICY],
+      policies: [DECISION_POLICY, RULES_POLICY, FEATURES_POLICY, GRAPH_POLICY],
       instances: 'many',
     },
     al: {

@@ -196,6 +196,26 @@ const EXAMPLES: Readonly<Record<string, { readonly good: readonly object[]; read
     ],
     bad: { kind: 'RUMOUR' },
   },
+  'payload.mpr.bundle': {
+    good: [
+      {
+        event_id: digestText('promoted'),
+        registry_seq: 3,
+        action: 'BUNDLE_PROMOTED_ACTIVE',
+        bundle: { bundle_id: 'fraud', bundle_version: 2, digest: digestText('bundle') },
+        bundle_fingerprint: digestText('manifest'),
+        from_state: 'APPROVED',
+        to_state: 'APPROVED',
+        scopes: [{ environment: 'local', mode: 'live', bundle_slot: 'primary' }],
+        replaced: null,
+        actor: systemActor('mpr'),
+        reason: 'better than the last one',
+        policy_rev: sealPolicy('mpr.registry', 1, {}).policy_rev,
+        recorded_at_utc: '2026-01-31T12:00:00.000000Z',
+      },
+    ],
+    bad: { action: 'BUNDLE_SWAPPED' },
+  },
   'payload.sr.ready': { good: [{ message_id: digestText(''), facts_view: ref }], bad: { message_id: 'x' } },
 };
 

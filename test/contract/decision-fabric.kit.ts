@@ -6,6 +6,7 @@ import {
   DecisionFabricConsumer,
   DecisionPositions,
 } from '../../src/modules/decision-fabric/decision-fabric.consumer.js';
+import { BundleSource } from '../../src/modules/decision-fabric/bundle-source.js';
 import { EngineInForce } from '../../src/modules/decision-fabric/decision-fabric.engine.js';
 import { DecisionSignals } from '../../src/modules/decision-fabric/decision-fabric.signals.js';
 import { ExternalModels } from '../../src/modules/decision-fabric/external-models.js';
@@ -23,6 +24,10 @@ import { IngestionGatePort, type SubmitResult } from '../../src/modules/ingestio
 import { advance, basisRecord, emptyBasis } from '../../src/rails/basis.js';
 import type { JsonValue } from '../../src/rails/canonical-json.js';
 import { type CapabilityMask, unrestricted } from '../../src/rails/capability-mask.js';
+import { type ResolvedBundles, supposed } from '../../src/rails/decision/artifacts.js';
+import type { Bundles } from '../../src/rails/decision/policy.schema.js';
+import type { RegistryPolicy } from '../../src/modules/model-registry/model-registry.policy.js';
+import { ACTIVATION } from '../support/decision-engine.js';
 import { digestText } from '../../src/rails/digest.js';
 import type { Offset } from '../../src/rails/eb-ref.js';
 import { ProbityError } from '../../src/rails/errors/probity-error.js';
@@ -226,8 +231,34 @@ export interface FabricLife {
 
 export interface FabricPolicies {
   readonly rules?: SealedPolicy;
-  readonly bundles?: SealedPolicy;
+  /** Active; those that are shipped unless stated. */
+  readonly bundles?: Bundles;
   readonly decision?: SealedPolicy;
+}
+
+/** What a fresh installation begins with. */
+export function shippedBundles(): Bundles {
+  const { shipped: all } = shipped('mpr.registry').body as unknown as RegistryPolicy;
+  const primary = all.find(({ slot }) => slot === 'primary');
+  return {
+    ...(primary === undefined ? {} : { active: { digest: primary.digest, bundle: primary.bundle } }),
+    shadow: [],
+  };
+}
+
+/** A registry that says what it is told to. */
+export class FakeBundles extends BundleSource {
+  constructor(public answer: ResolvedBundles) {
+    super();
+  }
+
+  inForce(): Promise<ResolvedBundles> {
+    return Promise.resolve(this.answer);
+  }
+
+  cited(): Promise<ResolvedBundles> {
+    return Promise.resolve(this.answer);
+  }
 }
 
 /** The shipped policies, but for those that are given; rules are compiled once for as long as it is kept. */
@@ -237,11 +268,11 @@ export function engineOf({ rules, bundles, decision }: FabricPolicies = {}): Eng
       new Map([
         ['df.decision', decision ?? shipped('df.decision')],
         ['df.rules', rules ?? shipped('df.rules')],
-        ['df.bundles', bundles ?? shipped('df.bundles')],
         ['ofp.features', DEFINITIONS],
         ['ieg.graph', GRAPH],
       ]),
     ),
+    new FakeBundles(supposed(bundles ?? shippedBundles(), ACTIVATION)),
   );
 }
 
@@ -259,7 +290,7 @@ export function fabricLife(
   const positions = new DecisionPositions(store, engine);
   const consumer = new DecisionFabricConsumer(
     engine,
-    new ExternalModels(NO_RUNTIME, engine),
+    new ExternalModels(NO_RUNTIME),
     new Submission(gate, gate.asBus(), clock),
     store,
     positions,

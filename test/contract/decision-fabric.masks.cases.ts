@@ -3,7 +3,9 @@ import { type CapabilityMask, unrestricted } from '../../src/rails/capability-ma
 import { Expressions } from '../../src/rails/decision/expression.js';
 import { digestText } from '../../src/rails/digest.js';
 import type { Decision } from '../../src/rails/events/decision.schema.js';
+import type { Digest } from '../../src/rails/digest.js';
 import { type Bundle, bundleDigest } from '../../src/rails/model/bundle.schema.js';
+import type { Bundles } from '../../src/rails/decision/policy.schema.js';
 import { sealPolicy, type SealedPolicy } from '../../src/rails/policy-rev.js';
 import type { RecordBatch } from '../../src/substrate/bus/bus.port.js';
 import {
@@ -17,14 +19,13 @@ import {
 
 /** Two bundles, of which each is read whenever it is asked for a score, and by nothing else once its digest has been taken. */
 interface SpiedBundles {
-  readonly policy: SealedPolicy;
+  readonly bundles: Bundles;
   readonly scored: () => number;
   readonly scoredSecond: () => number;
 }
 
 function spiedBundle(bundle_id: string): {
-  readonly named: object;
-  readonly plain: object;
+  readonly named: { readonly digest: Digest; readonly bundle: Bundle };
   readonly reads: () => number;
 } {
   const bundle: Bundle = {
@@ -45,19 +46,14 @@ function spiedBundle(bundle_id: string): {
   const model = { ...bundle.model };
   Object.defineProperty(model, 'intercept', { enumerable: true, get: () => ((reads += 1), 3) });
   const digest = bundleDigest(bundle);
-  return { named: { digest, bundle: { ...bundle, model } }, plain: { digest, bundle }, reads: () => reads };
+  return { named: { digest, bundle: { ...bundle, model } }, reads: () => reads };
 }
 
 function spiedBundles(): SpiedBundles {
   const [first, second] = [spiedBundle('spied'), spiedBundle('spied-second')];
-  const policyOf = (active: object, stage2: object): object => ({
-    active,
-    stage2: { ...stage2, from_score_e6: 0, to_score_e6: 1_000_000 },
-    shadow: [],
-  });
-  const sealed = sealPolicy('df.bundles', 1, policyOf(first.plain, second.plain) as never);
+  const stage2 = { ...second.named, from_score_e6: 0, to_score_e6: 1_000_000 };
   return {
-    policy: { ...sealed, body: policyOf(first.named, second.named) as never },
+    bundles: { active: first.named, stage2, shadow: [] },
     scored: first.reads,
     scoredSecond: second.reads,
   };
@@ -139,7 +135,7 @@ export function masksSuite(neighbours: () => Neighbours, delivered: () => Record
         scoredSecond: bundles.scoredSecond(),
         intents: around.gate.ofType('action_intent').length,
       };
-      await fabricLife(around, engineOf({ rules, bundles: bundles.policy })).consumer.take(delivered());
+      await fabricLife(around, engineOf({ rules, bundles: bundles.bundles })).consumer.take(delivered());
       const decision = around.gate.decisions.at(-1);
       if (decision === undefined) throw new Error('nothing was decided');
       const intents = around.gate.ofType('action_intent').slice(before.intents);

@@ -5,13 +5,17 @@ import { parse } from 'yaml';
 import { evaluate } from '../../scripts/training/evaluate.js';
 import { fit } from '../../scripts/training/logistic.js';
 import { examplesOf, shippedDefinitions } from '../../scripts/training/worlds.js';
+import type { RegistryPolicy } from '../../src/modules/model-registry/model-registry.policy.js';
 import { bundlesFaults, incompatibility } from '../../src/rails/decision/artifacts.js';
 import type { Bundles } from '../../src/rails/decision/policy.schema.js';
 import { scoreOf } from '../../src/rails/model/score.js';
 
-const shipped = (profile: string): Bundles =>
-  (parse(readFileSync(join('profiles', profile, 'policy', 'df.bundles.yaml'), 'utf8')) as { readonly body: Bundles })
-    .body;
+const shipped = (profile: string): Bundles => {
+  const text = readFileSync(join('profiles', profile, 'policy', 'mpr.registry.yaml'), 'utf8');
+  const active = (parse(text) as { readonly body: RegistryPolicy }).body.shipped.find(({ slot }) => slot === 'primary');
+  if (active === undefined) throw new Error('no bundle is shipped');
+  return { active: { digest: active.digest, bundle: active.bundle }, shadow: [] };
+};
 
 describe('the bundle that the profiles ship', () => {
   const definitions = shippedDefinitions();

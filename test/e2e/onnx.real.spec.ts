@@ -3,13 +3,10 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { parse } from 'yaml';
 import type { DecisionAnswer } from '../../src/modules/decision-fabric/decision-fabric.service.js';
 import type { Posture } from '../../src/rails/events/posture.schema.js';
-import type { Bundles } from '../../src/rails/decision/policy.schema.js';
 import { digestText } from '../../src/rails/digest.js';
-import { bundleDigest } from '../../src/rails/model/bundle.schema.js';
-import type { SealedPolicy } from '../../src/rails/policy-rev.js';
+import { type Bundle, bundleDigest } from '../../src/rails/model/bundle.schema.js';
 import { Door } from '../support/door.js';
 import { eventually } from '../support/eventually.js';
 import type { Http } from '../support/http.js';
@@ -128,16 +125,14 @@ describe('decisions that are scored by an ONNX model', () => {
     }
     const INPUTS = ['--inputs', 'event.amount_minor,features.card_count_1h'];
 
-    it('which writes the policy that was in force here, but for how it came in', () => {
-      const out = join(folder, 'bundles.yaml');
+    it('which writes the bundle that was active here, but for how it came in', () => {
+      const out = join(folder, 'bundle.json');
       const done = imported(onnxLogistic(WEIGHTS, BIAS), out, ...INPUTS);
       expect([done.status, done.stderr]).toEqual([0, '']);
-      const artifact = parse(readFileSync(out, 'utf8')) as SealedPolicy & { readonly body: Bundles };
-      const { bundle: made, digest } = artifact.body.active ?? {};
-      expect(made?.model).toEqual(bundle.model);
-      expect(made?.lineage.recipe).toMatch(/^probity model import of the file [0-9a-f]{64}$/);
-      expect(digest).toBe(made === undefined ? '' : bundleDigest(made));
-      expect(done.stdout).toContain(digest);
+      const made = JSON.parse(readFileSync(out, 'utf8')) as Bundle;
+      expect(made.model).toEqual(bundle.model);
+      expect(made.lineage.recipe).toMatch(/^probity model import of the file [0-9a-f]{64}$/);
+      expect(done.stdout).toContain(bundleDigest(made));
       // What stands there already is not written over.
       expect(imported(onnxLogistic(WEIGHTS, BIAS), out, ...INPUTS).status).toBe(2);
     });

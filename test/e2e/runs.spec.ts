@@ -106,7 +106,6 @@ describe('runs over HTTP, the engine called through the wire', () => {
     profile.edit(profile.wiring, 'through_wire: false', 'through_wire: true');
     profile.without(
       'al.actions',
-      'df.bundles',
       'dla.audit',
       'df.decision',
       'df.rules',
@@ -115,6 +114,7 @@ describe('runs over HTTP, the engine called through the wire', () => {
       'labels.feed',
       'labels.store',
       'cases.workbench',
+      'mpr.registry',
       'ofp.features',
     );
     running = await boot({

@@ -68,12 +68,19 @@ describe('artifacts of decisions that an operator spoils', () => {
   });
 
   async function withBundle(active: ReturnType<typeof bundle>, digest = bundleDigest(active as unknown as Bundle)) {
-    const policy = { policy_id: 'df.bundles', revision: 2, content_digest: '0'.repeat(64) };
+    const policy = { policy_id: 'mpr.registry', revision: 2, content_digest: '0'.repeat(64) };
     writeFileSync(
-      file('df.bundles'),
-      stringify({ ...policy, body: { active: { digest, bundle: active }, shadow: [] } }),
+      file('mpr.registry'),
+      stringify({
+        ...policy,
+        body: {
+          four_eyes: false,
+          slots: [{ name: 'primary', needs: 'APPROVED' }],
+          shipped: [{ slot: 'primary', digest, bundle: active }],
+        },
+      }),
     );
-    await cli(['policy', 'seal', file('df.bundles')]);
+    await cli(['policy', 'seal', file('mpr.registry')]);
     return await cli(['check-config', '--profile', profile.folder]);
   }
 
@@ -84,7 +91,7 @@ describe('artifacts of decisions that an operator spoils', () => {
       bundleDigest(bundle() as unknown as Bundle),
       'not this one',
     ],
-    ['of a format that nobody reads', bundle({ format: 'pickle' }), undefined, 'active'],
+    ['of a format that nobody reads', bundle({ format: 'pickle' }), undefined, 'shipped'],
     [
       'whose tree leads nowhere',
       bundle({
@@ -93,11 +100,11 @@ describe('artifacts of decisions that an operator spoils', () => {
       undefined,
       'tree',
     ],
-    ['that is empty', {} as ReturnType<typeof bundle>, digestText('nothing'), 'active'],
+    ['that is empty', {} as ReturnType<typeof bundle>, digestText('nothing'), 'shipped'],
   ])('a bundle %s is refused at the start', async (_, active, digest, says) => {
     const { code, stdout } = await withBundle(active, digest);
     expect(code).toBe(2);
-    expect(stdout).toMatch(/df\.bundles\.yaml:\d+:/);
+    expect(stdout).toMatch(/mpr\.registry\.yaml:\d+:/);
     expect(stdout).toContain(says);
   });
 

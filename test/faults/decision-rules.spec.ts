@@ -8,7 +8,8 @@ import { type Rules, WHEN_CHARACTERS_MAX } from '../../src/rails/decision/rules.
 import { digestText } from '../../src/rails/digest.js';
 import { sealPolicy } from '../../src/rails/policy-rev.js';
 import { asUtcMicros, toEpochMicros } from '../../src/rails/time.js';
-import { engineOf, pins } from '../contract/decision-fabric.kit.js';
+import { engineOf, pins, shippedBundles } from '../contract/decision-fabric.kit.js';
+import { supposed } from '../../src/rails/decision/artifacts.js';
 
 const expressions = new Expressions({ event: EVENT_FIELDS, features: ['a', 'b'], graph: [], score: true });
 const FAULTS: ReadonlySet<string> = new Set(['RULE_DIVISION_BY_ZERO', 'RULE_OVERFLOW', 'RULE_EVALUATION_FAILED']);
@@ -209,7 +210,7 @@ describe('rules of anybody', () => {
           { name: 'second', kind: 'raise', rules: [{ ...rule('sound', 'event.amount_minor > 1'), outcome: 'QUEUE' }] },
         ],
       }),
-    }).now();
+    }).with(supposed(shippedBundles()));
     const ts_utc = asUtcMicros('2026-01-31T12:00:00.000000Z');
     const ebRef = { topic: 'fp.bus.traffic.v1', partition: 0, offset: 1 };
     const trigger = {

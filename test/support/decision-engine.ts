@@ -7,6 +7,7 @@ import { type CapabilityMask, unrestricted } from '../../src/rails/capability-ma
 import { digestText } from '../../src/rails/digest.js';
 import { asOffset } from '../../src/rails/eb-ref.js';
 import type { EventId, EventType } from '../../src/rails/envelope.schema.js';
+import type { Activation } from '../../src/rails/events/decision.schema.js';
 import type { Posture } from '../../src/rails/events/posture.schema.js';
 import type { FeatureDefinitions } from '../../src/rails/features/definition.schema.js';
 import { FeatureState } from '../../src/rails/features/feature-state.js';
@@ -16,10 +17,10 @@ import { type Bundle, bundleDigest } from '../../src/rails/model/bundle.schema.j
 import { asPins, type RunPins } from '../../src/rails/pins.js';
 import { sealPolicy } from '../../src/rails/policy-rev.js';
 import { asUtcMicros, toEpochMicros } from '../../src/rails/time.js';
-import { type DecisionArtifacts, type InForce } from '../../src/rails/decision/artifacts.js';
+import { type DecisionArtifacts, type InForce, supposed } from '../../src/rails/decision/artifacts.js';
 import { DecisionEngine } from '../../src/rails/decision/engine.js';
 import type { DecisionTrigger, FeaturesUse, GraphUse, PostureUse } from '../../src/rails/decision/inputs.js';
-import type { Bundles, DecisionPolicy } from '../../src/rails/decision/policy.schema.js';
+import type { DecisionPolicy } from '../../src/rails/decision/policy.schema.js';
 import type { Rules } from '../../src/rails/decision/rules.schema.js';
 
 export const shipped = <Body>(policy: string): InForce<Body> => {
@@ -104,16 +105,19 @@ export const policy: DecisionPolicy = {
   required_feature_groups: ['core_card'],
 };
 
+/** A fact that made the bundles of a test active. */
+export const ACTIVATION: Activation = { event_id: digestText('made active'), registry_seq: 1 };
+
 export const artifactsOf = (
   more: Partial<DecisionArtifacts> = {},
   active: Bundle | null = bundle,
 ): DecisionArtifacts => ({
   decision: sealed('df.decision', policy),
   rules: sealed('df.rules', rules),
-  bundles: sealed<Bundles>('df.bundles', {
-    ...(active === null ? {} : { active: { digest: bundleDigest(active), bundle: active } }),
-    shadow: [],
-  }),
+  bundles: supposed(
+    { ...(active === null ? {} : { active: { digest: bundleDigest(active), bundle: active } }), shadow: [] },
+    ACTIVATION,
+  ),
   features,
   graph: shipped('ieg.graph'),
   ...more,
@@ -160,11 +164,14 @@ export const postureOf = (mask: CapabilityMask): PostureUse => ({
 export const PLAIN = new DecisionEngine(artifactsOf());
 export const STAGED = new DecisionEngine(
   artifactsOf({
-    bundles: sealed<Bundles>('df.bundles', {
-      active: { digest: bundleDigest(bundle), bundle },
-      stage2: { digest: bundleDigest(bundle), bundle, from_score_e6: 1_000, to_score_e6: 900_000 },
-      shadow: [],
-    }),
+    bundles: supposed(
+      {
+        active: { digest: bundleDigest(bundle), bundle },
+        stage2: { digest: bundleDigest(bundle), bundle, from_score_e6: 1_000, to_score_e6: 900_000 },
+        shadow: [],
+      },
+      ACTIVATION,
+    ),
   }),
 );
 export const NORMAL = unrestricted(GROUPS);

@@ -30,13 +30,18 @@ export function activeBundle(bundle: Bundle): Bundles {
   return { active: { digest: bundleDigest(bundle), bundle }, shadow: [] };
 }
 
-/** A platform with this bundle active, and with the package that scores it where its folder is given. */
+/** A platform that ships this bundle, and with the package that scores it where its folder is given. */
 export function scoredBy(bundle: Bundle, packages: string | null): Outside {
   return {
     introduce: (profile) => {
-      const policy = join(profile.folder, 'policy', 'df.bundles.yaml');
-      const body = JSON.stringify(activeBundle(bundle));
-      writeFileSync(policy, `policy_id: df.bundles\nrevision: 1\ncontent_digest: '${'0'.repeat(64)}'\nbody: ${body}\n`);
+      const policy = join(profile.folder, 'policy', 'mpr.registry.yaml');
+      const slots = ['primary', 'challenger'].map((name) => ({ name, needs: 'APPROVED' }));
+      const shipped = [{ slot: 'primary', digest: bundleDigest(bundle), bundle }];
+      const body = JSON.stringify({ four_eyes: false, slots, shipped });
+      writeFileSync(
+        policy,
+        `policy_id: mpr.registry\nrevision: 1\ncontent_digest: '${'0'.repeat(64)}'\nbody: ${body}\n`,
+      );
       return [policy];
     },
     env: packages === null ? {} : { NODE_PATH: packages },

@@ -1,3 +1,4 @@
+import { type Bundle, bundleDigest } from '../../rails/model/bundle.schema.js';
 import { ProbityError } from '../../rails/errors/probity-error.js';
 import type { Rules } from '../../rails/decision/rules.schema.js';
 import { RULES_POLICY } from '../../modules/decision-fabric/decision-fabric.policy.js';
@@ -13,6 +14,7 @@ import { policyOf } from '../profile.js';
 import { table, type Terminal } from '../terminal.js';
 import type { UnitTable } from '../unit-table.js';
 import { YamlFile } from '../yaml-file.js';
+import { readBundle } from './bundle-file.js';
 import { runIdFrom } from './run.js';
 
 /** What a decision is looked up, explained or made again with: the fabric and everything that it calls. */
@@ -178,7 +180,7 @@ async function verify(
 export interface CounterfactualFlags extends DoorFlags {
   readonly run: string;
   readonly rules?: string;
-  readonly bundles?: string;
+  readonly bundle?: string;
   readonly features?: string;
   readonly policy?: string;
 }
@@ -189,16 +191,17 @@ export async function counterfactual(
   flags: CounterfactualFlags,
   terminal: Terminal,
 ): Promise<ExitCode> {
-  const files = { rules: flags.rules, bundles: flags.bundles, features: flags.features, policy: flags.policy };
-  const other = Object.fromEntries(
-    Object.entries(files).flatMap(([name, file]) =>
-      file === undefined ? [] : [[name, artifactOf(YamlFile.read(file)).body as unknown]],
+  const files = { rules: flags.rules, features: flags.features, policy: flags.policy };
+  const other = Object.fromEntries([
+    ...Object.entries(files).flatMap(([name, file]) =>
+      file === undefined ? [] : [[name, artifactOf(YamlFile.read(file)).body as unknown] as const],
     ),
-  );
+    ...(flags.bundle === undefined ? [] : [['bundles', supposing(readBundle(flags.bundle))] as const]),
+  ]);
   if (Object.keys(other).length === 0)
     throw new ProbityError(
       'CONFIG_INVALID',
-      'say what is to be other: --rules, --bundles, --features or --policy FILE, one or several',
+      'say what is to be other: --rules, --bundle, --features or --policy FILE, one or several',
     );
   return await throughDoor({ table: units, flags, terminal, name: 'counterfactual', roles: ROLES }, async (travel) => {
     const found = await verified(travel, { run_id: runIdFrom(flags.run), counterfactual: other });
@@ -207,4 +210,9 @@ export async function counterfactual(
     terminal.answer(document, lines);
     return ok ? EXIT.OK : EXIT.FAILED;
   });
+}
+
+/** As if it were the only one that is active. */
+function supposing(bundle: Bundle): object {
+  return { active: { digest: bundleDigest(bundle), bundle }, shadow: [] };
 }

@@ -1,8 +1,8 @@
 import { readFileSync, writeFileSync } from 'node:fs';
+import { canonicalJson } from '../../rails/canonical-json.js';
 import { type Bundle, bundleDigest, BundleSchema, type OnnxModel } from '../../rails/model/bundle.schema.js';
 import { digestBytes } from '../../rails/digest.js';
 import { ProbityError } from '../../rails/errors/probity-error.js';
-import { sealPolicy } from '../../rails/policy-rev.js';
 import { validatorOf } from '../../rails/validator.js';
 import { OnnxRuntime } from '../../modules/decision-fabric/model-runtime.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
@@ -24,32 +24,20 @@ export interface ModelImportFlags {
 
 const bundles = validatorOf(BundleSchema, 'the bundle');
 
-/**
- * Makes a policy `df.bundles` of an ONNX file, in which it is the active bundle. The model is asked once before: what cannot be scored here is
- * refused, and nothing is written.
- */
+/** Makes a bundle of an ONNX file. The model is asked once before: what cannot be scored here is refused, and nothing is written. */
 export async function importModel(file: string, flags: ModelImportFlags, terminal: Terminal): Promise<ExitCode> {
   const bundle = bundleOf(read(file), flags);
   await new OnnxRuntime().open(bundle.model as OnnxModel);
   const digest = bundleDigest(bundle);
-  const { policy_rev, body } = sealPolicy('df.bundles', 1, { active: { digest, bundle }, shadow: [] } as never);
-  const text = [
-    `# Made of an ONNX file by probity model import. Where a df.bundles stands already, take the bundle over and seal that one.`,
-    `policy_id: ${policy_rev.policy_id}`,
-    `revision: ${policy_rev.revision}`,
-    `content_digest: '${policy_rev.content_digest}'`,
-    `body: ${JSON.stringify(body)}`,
-    '',
-  ].join('\n');
   try {
-    writeFileSync(flags.out, text, { flag: 'wx' });
+    writeFileSync(flags.out, `${canonicalJson(bundle)}\n`, { flag: 'wx' });
   } catch (cause) {
     throw new ProbityError('CONFIG_INVALID', `${flags.out} cannot be written, or stands already`, { cause });
   }
-  terminal.answer({ digest, policy_rev, file: flags.out }, [
+  terminal.answer({ digest, file: flags.out }, [
     `Wrote ${flags.out}: ${bundle.bundle_id} version ${bundle.bundle_version}, digest ${digest}.`,
-    'It scores as soon as the file is df.bundles.yaml in the policy folder of a profile and the roles are started anew.',
-    'What it would have decided: probity counterfactual --run live --bundles ' + flags.out,
+    `What it would have decided: probity counterfactual --run live --bundle ${flags.out}`,
+    `Let the registry know it:   probity registry publish ${flags.out} --reason TEXT`,
   ]);
   return EXIT.OK;
 }

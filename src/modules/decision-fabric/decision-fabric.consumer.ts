@@ -4,7 +4,6 @@ import type { DecisionEngine } from '../../rails/decision/engine.js';
 import { decisionIdRecipe } from '../../rails/decision/ids.js';
 import type { DecisionTrigger } from '../../rails/decision/inputs.js';
 import { payloadHash } from '../../rails/envelope.js';
-import type { EventType } from '../../rails/envelope.schema.js';
 import { ProbityError } from '../../rails/errors/probity-error.js';
 import { isOtherType, readEvent } from '../../rails/events/read-event.js';
 import { isNoWorld } from '../../rails/pins.js';
@@ -61,8 +60,8 @@ export class DecisionPositions implements PositionStore {
   ) {}
 
   wakesOn({ value }: OutgoingRecord): boolean {
-    const engine = this.engine.now();
-    return !isOtherType(value, (type) => engine.isTrigger(type as EventType));
+    const types = this.engine.triggerTypes();
+    return !isOtherType(value, (type) => types.has(type));
   }
 
   /** Asked at each assignment and after each failed batch: what follows may have been begun before. */
@@ -94,6 +93,7 @@ export class DecisionPositions implements PositionStore {
 @Controller()
 export class DecisionFabricConsumer {
   readonly #ports: ContextPorts;
+  #seen: DecisionEngine | undefined;
 
   constructor(
     private readonly engine: EngineInForce,
@@ -114,8 +114,7 @@ export class DecisionFabricConsumer {
   @BusHandler('df', TRAFFIC)
   async take(batch: RecordBatch): Promise<void> {
     const startedMs = this.clock.monotonicMs();
-    const engine = this.engine.now();
-    const { triggers, invalid } = this.#sort(batch, engine);
+    const { triggers, invalid } = this.#sort(batch);
     const context = triggers.length === 1 ? (triggers[0]?.context ?? ROOT_CONTEXT) : ROOT_CONTEXT;
     const { admitted, incidents } =
       triggers.length === 0
@@ -123,7 +122,7 @@ export class DecisionFabricConsumer {
         : await this.telemetry.span(
             'df.decide',
             { parent: context, attributes: { triggers: triggers.length } },
-            (inner) => this.#decide(batch, engine, triggers, inner),
+            (inner) => this.#decide(batch, triggers, inner),
           );
     const now = fromEpochMs(this.clock.nowMs());
     const holdsNothing = triggers.length + invalid.length === 0;
@@ -147,11 +146,10 @@ export class DecisionFabricConsumer {
 
   async #decide(
     batch: TopicPartition,
-    engine: DecisionEngine,
     triggers: Sorted['triggers'],
     context: Context,
   ): Promise<{ readonly admitted: readonly Admitted[]; readonly incidents: readonly Incident[] }> {
-    const policy = engine.artifacts.decision.body;
+    const policy = this.engine.now().decision.body;
     const before = this.positions.mayHaveBeenBegun(batch)
       ? await this.submission.before(
           triggers.map(({ trigger }) => ({ trigger, decisionId: decisionIdOf(trigger, policy.scope) })),
@@ -161,8 +159,13 @@ export class DecisionFabricConsumer {
     const open = triggers.filter(({ trigger }) => !before.has(trigger));
     let fresh: Awaited<ReturnType<Submission['decisions']>> = { admitted: [], refused: [] };
     if (open.length > 0) {
-      // Frozen for the batch: everything that is decided in it cites one posture and one set of revisions.
-      const plan = engine.plan(await postureNow(this.#ports, policy, context));
+      // Frozen for the batch: everything that is decided in it cites one posture, one set of revisions and of bundles.
+      const [engine, posture] = await Promise.all([
+        this.engine.resolved(context),
+        postureNow(this.#ports, policy, context),
+      ]);
+      this.#makeReady(engine);
+      const plan = engine.plan(posture);
       const asked = open.map(({ trigger }) => trigger);
       const [features, graphs] = await Promise.all([
         featuresOf(this.#ports, asked, plan, policy, context),
@@ -207,10 +210,20 @@ export class DecisionFabricConsumer {
   }
 
   /** Triggers of the batch in their order. What follows from decisions never triggers one; what nobody can read is passed by. */
-  #sort(batch: RecordBatch, engine: DecisionEngine): Sorted {
+  /** A model that cannot be asked is a reason in every decision; why, and what to do, is said once. */
+  #makeReady(engine: DecisionEngine): void {
+    if (this.#seen === engine) return;
+    this.#seen = engine;
+    this.models
+      .ready(engine)
+      .catch((error: unknown) => this.telemetry.logger.error('df_model_unusable', { detail: String(error) }));
+  }
+
+  #sort(batch: RecordBatch): Sorted {
     const triggers: Sorted['triggers'][number][] = [];
     const invalid: Invalid[] = [];
-    const wanted = (type: string): boolean => engine.isTrigger(type as EventType);
+    const types = this.engine.triggerTypes();
+    const wanted = (type: string): boolean => types.has(type);
     for (const record of batch.records) {
       if (isOtherType(record.value, wanted)) continue;
       const read = readEvent(record.value);
@@ -224,7 +237,7 @@ export class DecisionFabricConsumer {
         continue;
       }
       const { event } = read;
-      if (!engine.isTrigger(event.eventType)) continue;
+      if (!types.has(event.eventType)) continue;
       if (isNoWorld(event.pins)) {
         invalid.push({ offset: record.offset, reason: 'MISSING_REQUIRED_PINS', detail: 'the event belongs to no run' });
         continue;

@@ -1,4 +1,5 @@
 import { Module } from '@nestjs/common';
+import { BundleSource, RegistryBundles } from './bundle-source.js';
 import { DecisionFabricConsumer, DecisionPositions } from './decision-fabric.consumer.js';
 import { DecisionFabricController } from './decision-fabric.controller.js';
 import { EngineInForce } from './decision-fabric.engine.js';
@@ -16,6 +17,7 @@ import { VerificationService } from './verification.service.js';
 @Module({
   controllers: [DecisionFabricController, VerificationController, DecisionFabricConsumer],
   providers: [
+    { provide: BundleSource, useClass: RegistryBundles },
     DecisionFabricStore,
     DecisionFabricService,
     DecisionPositions,

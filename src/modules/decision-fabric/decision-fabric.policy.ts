@@ -13,7 +13,7 @@ import type { PolicyKind } from '../../substrate/policy/policy.port.js';
 export const DECISION_POLICY: PolicyKind<typeof DecisionPolicySchema> = {
   policy_id: 'df.decision',
   schema: DecisionPolicySchema,
-  check: ({ actions, deadlines }: DecisionPolicy) => [
+  check: ({ actions, bundles, deadlines }: DecisionPolicy) => [
     ...Object.entries(actions).flatMap(([outcome, wanted]) => {
       const domains = wanted.map(({ action_domain }) => action_domain);
       const twice = domains.find((domain, at) => domains.indexOf(domain) !== at);
@@ -22,6 +22,9 @@ export const DECISION_POLICY: PolicyKind<typeof DecisionPolicySchema> = {
         { pointer: `/actions/${outcome}`, sentence: `the domain "${twice}" stands here twice: one effect per domain` },
       ];
     }),
+    ...(bundles.stage2 !== undefined && bundles.stage2.from_score_e6 > bundles.stage2.to_score_e6
+      ? [{ pointer: '/bundles/stage2/from_score_e6', sentence: 'the band ends before it begins' }]
+      : []),
     ...(deadlines.default_ms > deadlines.max_ms
       ? [{ pointer: '/deadlines/default_ms', sentence: 'the default lies above the maximum' }]
       : []),
@@ -35,8 +38,8 @@ export const RULES_POLICY: PolicyKind<typeof RulesSchema> = {
   checkAmong: (body: Rules, bodyOf) => rulesFaultsUnder(body, bodyOf('ofp.features') as FeatureDefinitions),
 };
 
-/** Which bundles score. */
-export const BUNDLES_POLICY: PolicyKind<typeof BundlesSchema> = {
+/** Bundles that a counterfactual supposes to be active; in force is what the registry says. */
+export const SUPPOSED_BUNDLES: PolicyKind<typeof BundlesSchema> = {
   policy_id: 'df.bundles',
   schema: BundlesSchema,
   check: (body: Bundles) => bundlesFaults(body),

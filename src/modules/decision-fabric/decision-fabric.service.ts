@@ -3,7 +3,6 @@ import type { Context } from '@opentelemetry/api';
 import type { JsonObject } from '../../rails/canonical-json.js';
 import { checkEnvelope, envelopePins } from '../../rails/envelope.js';
 import type { EbRef } from '../../rails/eb-ref.js';
-import type { EventType } from '../../rails/envelope.schema.js';
 import { ProbityError } from '../../rails/errors/probity-error.js';
 import { isErrorCode } from '../../rails/errors/registry.js';
 import type { Decision } from '../../rails/events/decision.schema.js';
@@ -78,15 +77,14 @@ export class DecisionFabricService {
    * is answered with the policy's time-out outcome, marked so and kept.
    */
   async decide(request: DecisionRequest, trace: Context): Promise<DecisionAnswer> {
-    const engine = this.engine.now();
-    const { scope, deadlines, timeout_outcome } = engine.artifacts.decision.body;
+    const { scope, deadlines, timeout_outcome } = this.engine.now().decision.body;
     const deadlineMs = Math.min(request.deadline_ms ?? deadlines.default_ms, deadlines.max_ms);
     const late = new AbortController();
     const ended = this.clock.sleep(deadlineMs, late.signal).then(() => late.abort(NO_LONGER_NEEDED));
     const watch = await this.tail.watch();
     try {
       const submitted = await this.#submit(request, trace);
-      if (!engine.isTrigger(submitted.eventType as EventType))
+      if (!this.engine.triggerTypes().has(submitted.eventType))
         throw new ProbityError('DF_NOT_A_TRIGGER', `events of the type ${submitted.eventType} are not decided`);
       const decisionId = decisionIdOf({ pins: submitted.pins, eventId: submitted.eventId as never }, scope);
       const answer = { decision_id: decisionId, event_id: submitted.eventId, admission: submitted.admission };

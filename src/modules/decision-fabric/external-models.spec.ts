@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import { parse } from 'yaml';
 import { asMask, unrestricted } from '../../rails/capability-mask.js';
-import type { DecisionEngine } from '../../rails/decision/engine.js';
+import { supposed } from '../../rails/decision/artifacts.js';
+import { DecisionEngine } from '../../rails/decision/engine.js';
 import type { DecisionPlan, DecisionTrigger, PostureUse } from '../../rails/decision/inputs.js';
 import type { Bundles } from '../../rails/decision/policy.schema.js';
 import { digestBytes, digestText } from '../../rails/digest.js';
@@ -14,8 +15,6 @@ import type { Inputs } from '../../rails/model/score.js';
 import { asPins, type RunPins } from '../../rails/pins.js';
 import { sealPolicy } from '../../rails/policy-rev.js';
 import { asUtcMicros, toEpochMicros } from '../../rails/time.js';
-import { StaticPolicies } from '../../substrate/policy/policy.port.js';
-import { EngineInForce } from './decision-fabric.engine.js';
 import { ExternalModels } from './external-models.js';
 import { ModelRuntime, type ModelSession } from './model-runtime.js';
 
@@ -73,11 +72,10 @@ class FakeRuntime extends ModelRuntime {
 const named = (bundle: Bundle) => ({ digest: bundleDigest(bundle), bundle });
 
 function scene(bundles: Bundles, says: ConstructorParameters<typeof FakeRuntime>[0]) {
-  const policies = ['df.decision', 'df.rules', 'ofp.features', 'ieg.graph'].map((id) => [id, shipped(id)] as const);
-  const sealed = sealPolicy('df.bundles', 1, bundles as never);
-  const inForce = new EngineInForce(new StaticPolicies(new Map([...policies, ['df.bundles', sealed]])));
+  const [decision, rules, features, graph] = ['df.decision', 'df.rules', 'ofp.features', 'ieg.graph'].map(shipped);
+  const engine = new DecisionEngine({ decision, rules, features, graph, bundles: supposed(bundles) } as never);
   const runtime = new FakeRuntime(says);
-  return { engine: inForce.now(), runtime, models: new ExternalModels(runtime, inForce) };
+  return { engine, runtime, models: new ExternalModels(runtime) };
 }
 
 const pins = asPins({
@@ -128,7 +126,7 @@ describe('bundles that are scored outside of the engine', () => {
       { active: named(onnx('first')), shadow: [named(onnx('watched'))] },
       { first: (amount) => amount, watched: (amount) => amount + 1 },
     );
-    await models.onModuleInit();
+    await models.ready(engine);
     const amounts = [10, 20, 20, 30];
     const decisions = await models.decide(engine, planOf(engine), amounts.map(questionOf));
     expect(decisions.map(({ model }) => model)).toEqual(amounts.map((amount) => ({ score_e6: amount })));
@@ -196,14 +194,14 @@ describe('bundles that are scored outside of the engine', () => {
     expect(JSON.stringify(decisions)).not.toContain('PENDING');
   });
 
-  it('are refused at the start when they cannot be opened; later that is a reason like any other failure', async () => {
+  it('are refused where somebody makes ready what cannot be opened; in a decision that is a reason like any other failure', async () => {
     const { engine, models } = scene({ active: named(onnx('first')), shadow: [] }, {});
-    await expect(models.onModuleInit()).rejects.toMatchObject({ code: 'DF_MODEL_REFUSED' });
+    await expect(models.ready(engine)).rejects.toMatchObject({ code: 'DF_MODEL_REFUSED' });
     const [decision] = await models.decide(engine, planOf(engine), [questionOf(1)]);
     expect(decision?.model).toEqual({ skipped: 'MODEL_FAILED' });
   });
 
-  it('stay open while they are in force, however many others are asked meanwhile; what failed to open is tried again', async () => {
+  it('stay open while they are asked, however many others are meanwhile; what failed to open is tried again', async () => {
     const others = Array.from({ length: 20 }, (_, n) => `other-${n}`);
     const says: Record<string, () => number> = { first: () => 1 };
     for (const name of others) says[name] = () => 2;
@@ -212,9 +210,10 @@ describe('bundles that are scored outside of the engine', () => {
       const { bundle, digest } = named(onnx(name));
       await models.ready({ external: [{ digest, model: bundle.model as OnnxModel }] });
     };
-    await models.onModuleInit();
-    for (const name of others) await ready(name);
-    await models.decide(engine, planOf(engine), [questionOf(1)]);
+    for (const name of others) {
+      await models.decide(engine, planOf(engine), [questionOf(1)]);
+      await ready(name);
+    }
     expect(runtime.opened.filter((name) => name === 'first')).toHaveLength(1);
     await ready('other-0');
     expect(runtime.opened.filter((name) => name === 'other-0')).toHaveLength(2);
@@ -224,7 +223,7 @@ describe('bundles that are scored outside of the engine', () => {
 
   it('cost a batch without them nothing: nobody is asked, and the engine passes once', async () => {
     const { engine, runtime, models } = scene({ shadow: [] }, {});
-    await models.onModuleInit();
+    await models.ready(engine);
     const [decision] = await models.decide(engine, planOf(engine), [questionOf(1)]);
     expect(decision?.model).toEqual({ skipped: 'NO_ACTIVE' });
     expect([runtime.opened, runtime.asked]).toEqual([[], []]);

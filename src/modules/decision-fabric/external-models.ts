@@ -1,11 +1,10 @@
-import { Injectable, type OnModuleInit } from '@nestjs/common';
+import { Injectable } from '@nestjs/common';
 import type { DecisionEngine } from '../../rails/decision/engine.js';
 import type { DecisionPlan, DecisionTrigger, FeaturesUse, GraphUse } from '../../rails/decision/inputs.js';
 import type { ExternalBundle } from '../../rails/decision/models.js';
 import type { Digest } from '../../rails/digest.js';
 import type { Decision } from '../../rails/events/decision.schema.js';
 import type { Inputs } from '../../rails/model/score.js';
-import { EngineInForce } from './decision-fabric.engine.js';
 import { ModelRuntime, type ModelSession } from './model-runtime.js';
 
 /** What a decision is made of beside the plan of its batch. */
@@ -20,7 +19,7 @@ interface Row {
   readonly inputs: Inputs;
 }
 
-/** The bundles in force are few; those of counterfactuals come and go. */
+/** The bundles in force are few, and are asked all the time; those of counterfactuals come and go. */
 const SESSIONS_MAX = 16;
 
 /**
@@ -29,18 +28,10 @@ const SESSIONS_MAX = 16;
  * without such bundles takes one pass and waits for nothing.
  */
 @Injectable()
-export class ExternalModels implements OnModuleInit {
+export class ExternalModels {
   readonly #sessions = new Map<Digest, Promise<ModelSession>>();
 
-  constructor(
-    private readonly runtime: ModelRuntime,
-    private readonly engine: EngineInForce,
-  ) {}
-
-  /** A model that cannot be asked is refused at the start, not at the first payment. */
-  async onModuleInit(): Promise<void> {
-    await this.ready(this.engine.now());
-  }
+  constructor(private readonly runtime: ModelRuntime) {}
 
   /** @throws DF_MODEL_RUNTIME_MISSING, DF_MODEL_REFUSED */
   async ready({ external }: Pick<DecisionEngine, 'external'>): Promise<void> {
@@ -85,14 +76,17 @@ export class ExternalModels implements OnModuleInit {
 
   #session({ digest, model }: ExternalBundle): Promise<ModelSession> {
     const before = this.#sessions.get(digest);
-    if (before !== undefined) return before;
+    if (before !== undefined) {
+      this.#sessions.delete(digest);
+      this.#sessions.set(digest, before);
+      return before;
+    }
     const opened = this.runtime.open(model);
     this.#sessions.set(digest, opened);
     // What could not be opened may be opened another time.
     opened.catch(() => this.#sessions.get(digest) === opened && this.#sessions.delete(digest));
-    // What is in force stays open: counterfactuals never cost a payment its model.
-    const kept = new Set([digest, ...this.engine.now().external.map((bundle) => bundle.digest)]);
-    const oldest = [...this.#sessions.keys()].find((known) => !kept.has(known));
+    // The one that was asked longest ago goes: counterfactuals never cost a payment its model.
+    const [oldest] = this.#sessions.keys();
     if (this.#sessions.size > SESSIONS_MAX && oldest !== undefined) this.#sessions.delete(oldest);
     return opened;
   }

@@ -1,6 +1,7 @@
 import { asBasis, type Basis, topicsOf } from '../../rails/basis.js';
 import { canonicalJson } from '../../rails/canonical-json.js';
-import { type DecisionEngine } from '../../rails/decision/engine.js';
+import type { DecisionPolicies } from '../../rails/decision/artifacts.js';
+import type { DecisionEngine } from '../../rails/decision/engine.js';
 import type { DecisionTrigger, FeaturesUse, GraphUse, PostureUse } from '../../rails/decision/inputs.js';
 import { asTopicName } from '../../rails/eb-ref.js';
 import { payloadHash } from '../../rails/envelope.js';
@@ -35,7 +36,10 @@ export interface Reexecuted {
 
 export interface ReexecutionOptions {
   readonly bus: Bus;
-  readonly engine: DecisionEngine;
+  /** The policies that decisions are made again under. */
+  readonly policies: DecisionPolicies;
+  /** With the bundles that a decision cites, or others; or why they are not at hand. */
+  readonly engineFor: (decision: Decision) => Promise<DecisionEngine | string>;
   readonly models: ExternalModels;
   readonly runId: string;
   /** Make this one again, and only this one. */
@@ -69,7 +73,7 @@ interface States {
 }
 
 /**
- * Makes the decisions of a run again from the bus alone: their events within the bases that they name, the definitions, rules, bundle and policy that
+ * Makes the decisions of a run again from the bus alone: their events within the bases that they name, the definitions, rules, bundles and policy that
  * they cite, and the posture of the control topic. What comes out is compared by whoever asked.
  *
  * Decisions are taken in the order of their bases, and every event is applied once, when a basis first reaches it. Where bases are not ordered (a feature
@@ -78,13 +82,13 @@ interface States {
 export class Reexecution {
   readonly #taps: LogTap[] = [];
   readonly #postures = new Map<string, string>();
+  readonly #ready = new Set<DecisionEngine>();
 
   constructor(private readonly options: ReexecutionOptions) {}
 
   /** @throws DF_MODEL_RUNTIME_MISSING, DF_MODEL_REFUSED */
   async *run(): AsyncGenerator<Reexecuted, void> {
-    const { bus, runId, only, engine, models } = this.options;
-    await models.ready(engine);
+    const { bus, runId, only, policies } = this.options;
     const mark = Buffer.from(`"run_id":"${runId}"`);
     const ofRun = ({ value }: BusRecord): boolean => bufferOf(value).includes(mark);
     const [traffic, control] = [await bus.marks(TRAFFIC), await bus.marks(CONTROL)];
@@ -98,9 +102,8 @@ export class Reexecution {
       (types: readonly string[]) =>
       (record: BusRecord): boolean =>
         !isOtherType(record.value, (type) => types.includes(type)) && ofRun(record);
-    const { artifacts } = engine;
     const decisions = cursorsOf(taps.traffic, ofTypes(['decision']));
-    const triggers = cursorsOf(taps.traffic, ofTypes(artifacts.decision.body.trigger_event_types));
+    const triggers = cursorsOf(taps.traffic, ofTypes(policies.decision.body.trigger_event_types));
     const states = {
       features: this.#features(taps, ofTypes),
       graph: this.#graph(taps, ofTypes),
@@ -147,7 +150,7 @@ export class Reexecution {
   }
 
   #features({ traffic, control }: Taps, ofTypes: OfTypes): ReplayedState<FeatureState> {
-    const plan = planOf(this.options.engine.artifacts.features.body);
+    const plan = planOf(this.options.policies.features.body);
     const amounts = amountsOf(plan);
     return new ReplayedState({
       state: new FeatureState(plan),
@@ -159,7 +162,7 @@ export class Reexecution {
   }
 
   #graph({ traffic, control }: Taps, ofTypes: OfTypes): ReplayedState<GraphState> {
-    const { body } = this.options.engine.artifacts.graph;
+    const { body } = this.options.policies.graph;
     return new ReplayedState({
       state: new GraphState(body),
       runId: this.options.runId,
@@ -182,9 +185,11 @@ export class Reexecution {
       bytes: record.value,
     };
     const missing = (why: string): Reexecuted => ({ ...made, again: null, why });
-    const { engine, models, counterfactual } = this.options;
-    const cited = counterfactual === true ? null : citedOtherwise(decision, engine);
+    const { policies, models, counterfactual } = this.options;
+    const cited = counterfactual === true ? null : citedOtherwise(decision, policies);
     if (cited !== null) return missing(cited);
+    const engine = await this.#engineFor(decision);
+    if (typeof engine === 'string') return missing(engine);
     const trigger = await this.#triggerOf(decision, event, triggers);
     if (typeof trigger === 'string') return missing(trigger);
     const posture = this.#postureOf(decision);
@@ -194,6 +199,15 @@ export class Reexecution {
     const graph = this.#graphOf(decision, trigger, version, states.graph);
     const [again = null] = await models.decide(engine, plan, [{ trigger, features, graph }]);
     return { ...made, again };
+  }
+
+  /** Models that are scored outside are asked before the first decision that wants them. @throws DF_MODEL_RUNTIME_MISSING, DF_MODEL_REFUSED */
+  async #engineFor(decision: Decision): Promise<DecisionEngine | string> {
+    const engine = await this.options.engineFor(decision);
+    if (typeof engine === 'string' || this.#ready.has(engine)) return engine;
+    await this.options.models.ready(engine);
+    this.#ready.add(engine);
+    return engine;
   }
 
   /** The event itself, read again from the place that the decision names; its content is checked against the digest there. */
@@ -244,7 +258,7 @@ export class Reexecution {
     const snapshot = snapshotOf({
       pins: trigger.pins,
       trigger,
-      definitions: this.options.engine.artifacts.features.policy_rev,
+      definitions: this.options.policies.features.policy_rev,
       groups: replayed.state.snapshot(trigger, new Set(groups), replayed.cutTo(basis)),
       inputBasis: features.input_basis,
     });
@@ -271,7 +285,7 @@ export class Reexecution {
       eventId: trigger.eventId,
       values,
       integrity,
-      policyRev: this.options.engine.artifacts.graph.policy_rev,
+      policyRev: this.options.policies.graph.policy_rev,
       graphVersion: graph_version,
     });
     return { status: 'USED', context };
@@ -313,17 +327,12 @@ function saidBy({ mode, mask, policy_rev }: Pick<Posture, 'mode' | 'mask' | 'pol
 }
 
 /** Which cited revision is not the one at hand; null when all are. */
-function citedOtherwise(decision: Decision, { artifacts }: DecisionEngine): string | null {
+function citedOtherwise(decision: Decision, policies: DecisionPolicies): string | null {
   const pairs = [
-    ['policy', decision.policy_rev, artifacts.decision.policy_rev],
-    ['rules', decision.rules.policy_rev, artifacts.rules.policy_rev],
-    ['features', decision.features.definitions, artifacts.features.policy_rev],
-    ['graph', decision.graph.policy_rev, artifacts.graph.policy_rev],
-    [
-      'bundles',
-      decision.bundle.status === 'ACTIVE' ? decision.bundle.policy_rev : undefined,
-      artifacts.bundles.policy_rev,
-    ],
+    ['policy', decision.policy_rev, policies.decision.policy_rev],
+    ['rules', decision.rules.policy_rev, policies.rules.policy_rev],
+    ['features', decision.features.definitions, policies.features.policy_rev],
+    ['graph', decision.graph.policy_rev, policies.graph.policy_rev],
   ] as const;
   for (const [what, cited, atHand] of pairs) {
     if (cited === undefined || cited.content_digest === atHand.content_digest) continue;

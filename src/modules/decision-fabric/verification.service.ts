@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { Injectable, type OnModuleDestroy } from '@nestjs/common';
 import { canonicalJson } from '../../rails/canonical-json.js';
-import type { DecisionArtifacts } from '../../rails/decision/artifacts.js';
+import { type DecisionPolicies, type ResolvedBundles, supposed } from '../../rails/decision/artifacts.js';
 import { DecisionEngine } from '../../rails/decision/engine.js';
 import { firstDifference } from '../../rails/difference.js';
 import { ProbityError } from '../../rails/errors/probity-error.js';
@@ -12,10 +12,11 @@ import { Clock } from '../../substrate/clock/clock.port.js';
 import type { PolicyFault, PolicyKind } from '../../substrate/policy/policy.port.js';
 import { Telemetry } from '../../substrate/telemetry/telemetry.port.js';
 import { FEATURES_POLICY } from '../feature-plane/feature-plane.port.js';
+import { bandOf, BundleSource } from './bundle-source.js';
 import { EngineInForce } from './decision-fabric.engine.js';
-import { BUNDLES_POLICY, DECISION_POLICY, RULES_POLICY } from './decision-fabric.policy.js';
+import { DECISION_POLICY, RULES_POLICY, SUPPOSED_BUNDLES } from './decision-fabric.policy.js';
 import { ExternalModels } from './external-models.js';
-import { Reexecution } from './reexecution.js';
+import { Reexecution, type ReexecutionOptions } from './reexecution.js';
 
 export interface VerificationRequest {
   readonly run_id: string;
@@ -70,6 +71,7 @@ export class VerificationService implements OnModuleDestroy {
 
   constructor(
     private readonly engine: EngineInForce,
+    private readonly bundles: BundleSource,
     private readonly models: ExternalModels,
     private readonly bus: Bus,
     private readonly clock: Clock,
@@ -82,7 +84,7 @@ export class VerificationService implements OnModuleDestroy {
 
   /** @throws DF_REQUEST_INVALID for rules or bundles that could never be in force */
   start({ run_id, decision_id, counterfactual }: VerificationRequest): Verification {
-    const engine = counterfactual === undefined ? this.engine.now() : this.#other(counterfactual);
+    const { policies, engineFor } = counterfactual === undefined ? this.#asRecorded() : this.#other(counterfactual);
     const job: Mutable<Verification> = {
       verification_id: randomUUID(),
       kind: counterfactual === undefined ? 'verification' : 'counterfactual',
@@ -99,7 +101,8 @@ export class VerificationService implements OnModuleDestroy {
     if (this.#jobs.size > KEPT_MAX && oldest !== undefined) this.#jobs.delete(oldest);
     const reexecution = new Reexecution({
       bus: this.bus,
-      engine,
+      policies,
+      engineFor,
       models: this.models,
       runId: run_id,
       ...(decision_id === undefined ? {} : { only: decision_id }),
@@ -175,47 +178,83 @@ export class VerificationService implements OnModuleDestroy {
     });
   }
 
+  #asRecorded(): Again {
+    const policies = this.engine.now();
+    return {
+      policies,
+      engineFor: async (decision) => {
+        const bundles = await this.bundles.cited(decision, policies.decision.body);
+        return typeof bundles === 'string' ? bundles : this.engine.with(bundles);
+      },
+    };
+  }
+
   /** Each is checked as it would be before it came into force, beside the others that it would stand with. */
-  #other(bodies: Counterfactual): DecisionEngine {
-    const { artifacts } = this.engine.now();
-    const swapped = { ...artifacts } as { -readonly [Name in keyof DecisionArtifacts]: DecisionArtifacts[Name] };
-    for (const name of COUNTERFACTUALS) {
-      const { artifact, kind } = SWAPPED[name];
-      const body = bodies[name];
+  #other(bodies: Counterfactual): Again {
+    const inForce = this.engine.now();
+    const swapped = { ...inForce } as { -readonly [Name in keyof DecisionPolicies]: DecisionPolicies[Name] };
+    for (const [name, { artifact, kind }] of Object.entries(SWAPPED)) {
+      const body = bodies[name as keyof typeof SWAPPED];
       if (body !== undefined) swapped[artifact] = otherwise(name, kind, body) as never;
     }
     const bodyOf = (id: string): unknown =>
       Object.values(SWAPPED)
         .filter(({ kind }) => kind.policy_id === id)
         .map(({ artifact }) => swapped[artifact].body)[0];
-    for (const name of COUNTERFACTUALS) {
-      const { artifact, kind } = SWAPPED[name];
+    for (const [name, { artifact, kind }] of Object.entries(SWAPPED)) {
       const [fault] = kind.checkAmong?.(swapped[artifact].body as never, bodyOf) ?? [];
       if (fault !== undefined) throw faultIn(name, fault);
     }
-    return new DecisionEngine(swapped);
+    const given =
+      bodies.bundles === undefined ? null : supposed(checkedBody('bundles', SUPPOSED_BUNDLES, bodies.bundles) as never);
+    const engines = new Map<ResolvedBundles, DecisionEngine>();
+    return {
+      policies: swapped,
+      engineFor: async (decision) => {
+        // Where nothing else is supposed, each with the bundles that it had.
+        const bundles = given ?? (await this.bundles.cited(decision, inForce.decision.body));
+        if (typeof bundles === 'string') return bundles;
+        const band = given === null ? bandOf(swapped.decision.body) : bundles.band;
+        const engine = engines.get(bundles) ?? new DecisionEngine({ ...swapped, bundles: { ...bundles, band } });
+        engines.set(bundles, engine);
+        return engine;
+      },
+    };
   }
+}
+
+/** Under what decisions are made again. */
+interface Again {
+  readonly policies: DecisionPolicies;
+  readonly engineFor: ReexecutionOptions['engineFor'];
 }
 
 export const COUNTERFACTUALS = ['rules', 'bundles', 'features', 'policy'] as const;
 export type Counterfactual = { readonly [Name in (typeof COUNTERFACTUALS)[number]]?: unknown };
 
 const SWAPPED: Readonly<
-  Record<(typeof COUNTERFACTUALS)[number], { readonly artifact: keyof DecisionArtifacts; readonly kind: PolicyKind }>
+  Record<
+    Exclude<(typeof COUNTERFACTUALS)[number], 'bundles'>,
+    { readonly artifact: keyof DecisionPolicies; readonly kind: PolicyKind }
+  >
 > = {
   rules: { artifact: 'rules', kind: RULES_POLICY },
-  bundles: { artifact: 'bundles', kind: BUNDLES_POLICY },
   features: { artifact: 'features', kind: FEATURES_POLICY },
   policy: { artifact: 'decision', kind: DECISION_POLICY },
 };
 
 /** Cited as what it is: a revision that was never in force has its own name and digest. */
-function otherwise(name: string, { policy_id, schema, check }: PolicyKind, body: unknown): DecisionArtifacts['rules'] {
+function otherwise(name: string, kind: PolicyKind, raw: unknown): DecisionPolicies['rules'] {
+  const body = checkedBody(name, kind, raw);
+  return { ...sealPolicy(`${kind.policy_id}.counterfactual`, 1, body as never), body: body as never };
+}
+
+function checkedBody(name: string, { schema, check }: PolicyKind, body: unknown): unknown {
   const checked = validatorOf(schema, `the ${name}`).check(body);
   if (!checked.ok) throw faultIn(name, { pointer: checked.fault.at, sentence: checked.fault.says });
   const [fault] = check?.(checked.value as never) ?? [];
   if (fault !== undefined) throw faultIn(name, fault);
-  return { ...sealPolicy(`${policy_id}.counterfactual`, 1, body as never), body: body as never };
+  return body;
 }
 
 function faultIn(name: string, { pointer, sentence }: PolicyFault): ProbityError {

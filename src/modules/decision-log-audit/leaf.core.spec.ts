@@ -106,8 +106,9 @@ describe('a leaf', () => {
 
   it('names the second opinion of a decision that had one, and has no word of one otherwise', () => {
     const ref = { bundle_id: 'second', bundle_version: 2, digest: digestText('second') };
+    const activation = { event_id: digestText('active'), registry_seq: 4 };
     const of = (stage2: JsonObject) => written(recordOf('decision', { ...decision, model: { score_e6: 5, stage2 } }));
-    expect(of({ ...ref, score_e6: 7, contributions: [] }).record['decision']).toMatchObject({
+    expect(of({ ...ref, activation, score_e6: 7, contributions: [] }).record['decision']).toMatchObject({
       score_e6: 5,
       stage2: { ...ref, score_e6: 7, skipped: null },
     });

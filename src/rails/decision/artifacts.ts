@@ -1,3 +1,5 @@
+import type { Digest } from '../digest.js';
+import type { Activation, BundleRef } from '../events/decision.schema.js';
 import { TransactionSchema } from '../events/transaction.schema.js';
 import type { FeatureDefinitions } from '../features/definition.schema.js';
 import { GRAPH_VALUES } from '../graph/context.schema.js';
@@ -15,13 +17,55 @@ export interface InForce<Body> {
   readonly body: Body;
 }
 
-/** Everything that a verdict is made by. Equal artifacts and equal inputs make equal verdicts, on any machine and at any time. */
-export interface DecisionArtifacts {
+/** The policies that a verdict is made by. */
+export interface DecisionPolicies {
   readonly decision: InForce<DecisionPolicy>;
   readonly rules: InForce<Rules>;
-  readonly bundles: InForce<Bundles>;
   readonly features: InForce<FeatureDefinitions>;
   readonly graph: InForce<GraphPolicy>;
+}
+
+/** A bundle in its slot. */
+export interface PlacedBundle {
+  readonly ref: BundleRef;
+  /** The fact of the registry that put it there; null: it is only supposed to be there, and no such decision is ever recorded. */
+  readonly activation: Activation | null;
+  /** null: its bytes could not be had. */
+  readonly bundle: Bundle | null;
+  /** Why it cannot be asked, beyond what its compatibility says. */
+  readonly unusable: string | null;
+}
+
+/** Which bundles score, as the registry answered. None is an ordinary answer: rules alone decide then. */
+export interface ResolvedBundles {
+  readonly active: PlacedBundle | null;
+  /** Why nothing is active: nothing is (NO_ACTIVE), or nobody can tell (REGISTRY_UNAVAILABLE). */
+  readonly absent: 'NO_ACTIVE' | 'REGISTRY_UNAVAILABLE';
+  readonly stage2: PlacedBundle | null;
+  readonly band: readonly [number, number];
+  readonly shadow: readonly PlacedBundle[];
+}
+
+/** Everything that a verdict is made by. Equal artifacts and equal inputs make equal verdicts, on any machine and at any time. */
+export interface DecisionArtifacts extends DecisionPolicies {
+  readonly bundles: ResolvedBundles;
+}
+
+/** As if these were active. */
+export function supposed({ active, stage2, shadow }: Bundles, activation: Activation | null = null): ResolvedBundles {
+  const placed = ({ bundle, digest }: { readonly bundle: Bundle; readonly digest: Digest }): PlacedBundle => ({
+    ref: { bundle_id: bundle.bundle_id, bundle_version: bundle.bundle_version, digest },
+    activation,
+    bundle,
+    unusable: null,
+  });
+  return {
+    active: active === undefined ? null : placed(active),
+    absent: 'NO_ACTIVE',
+    stage2: stage2 === undefined ? null : placed(stage2),
+    band: [stage2?.from_score_e6 ?? 0, stage2?.to_score_e6 ?? 0],
+    shadow: shadow.map(placed),
+  };
 }
 
 export interface ArtifactFault {

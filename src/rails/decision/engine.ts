@@ -5,7 +5,15 @@ import { type DecisionArtifacts, EVENT_FIELDS, readableUnder } from './artifacts
 import { EventFacts, Expressions, type Facts, FeatureFacts, GraphFacts } from './expression.js';
 import { decisionIdRecipe, idempotencyKeyRecipe } from './ids.js';
 import type { DecisionPlan, DecisionTrigger, FeaturesUse, GraphUse, PostureUse } from './inputs.js';
-import { type ExternalBundle, type ExternalScores, isServed, missingSecond, Models, type Opinion } from './models.js';
+import {
+  citedOf,
+  type ExternalBundle,
+  type ExternalScores,
+  isServed,
+  missingSecond,
+  Models,
+  type Opinion,
+} from './models.js';
 import { featuresOf, graphOf, hitOf, postureOf } from './records.js';
 import { type CompiledRule, compileRules, evaluateRules, type Findings, readsEventAlone } from './rules.js';
 
@@ -44,7 +52,7 @@ export class DecisionEngine {
     this.#rules = compiled;
     this.#ofEventAlone = compiled.filter(readsEventAlone);
     this.#types = new Set(decision.body.trigger_event_types);
-    this.#models = new Models(bundles.body, features.body);
+    this.#models = new Models(bundles, features.body);
     const wanted = (variable: string): Set<string> =>
       new Set([
         ...compiled.flatMap(({ expression }) =>
@@ -168,6 +176,7 @@ export class DecisionEngine {
     else if (graph.status !== 'USED' && graph.status !== 'NOT_REQUESTED_BY_PLAN') reasons.push(`GRAPH_${graph.status}`);
     if (this.#models.active !== null && !plan.mask.allow_model_primary)
       reasons.push('CAPABILITY_BLOCK:allow_model_primary');
+    if (this.#models.active === null && this.#models.absent !== 'NO_ACTIVE') reasons.push(this.#models.absent);
     const incompatible = this.#models.active?.incompatible ?? null;
     if (incompatible !== null) reasons.push(incompatible);
     if (skipped === 'MODEL_FAILED') reasons.push(skipped);
@@ -242,9 +251,8 @@ export class DecisionEngine {
   }
 
   #bundleOf(): Decision['bundle'] {
-    if (this.#models.active === null) return { reason: 'NO_ACTIVE', status: 'ABSENT' };
-    const { bundle_id, bundle_version, digest } = this.#models.active.ref;
-    return { bundle_id, bundle_version, digest, policy_rev: this.artifacts.bundles.policy_rev, status: 'ACTIVE' };
+    if (this.#models.active === null) return { reason: this.#models.absent, status: 'ABSENT' };
+    return { ...citedOf(this.#models.active), status: 'ACTIVE' };
   }
 
   /** Only what somebody reads, as expressions take it: whole numbers as 64-bit integers, what is missing left out. */

@@ -21,7 +21,7 @@ export interface TraceIds {
 /** The decision as an event: named by what was decided, at the time of what was decided about, caused by it. */
 export function decisionEnvelope(decision: Decision, pins: RunPins, trace?: TraceIds): OutgoingEvent {
   const { decision_id: eventId, source_event } = decision;
-  return envelope(eventId, 'decision', source_event.ts_utc, source_event.event_id, decision, pins, trace);
+  return envelope(eventId, 'decision', 'v2', source_event.ts_utc, source_event.event_id, decision, pins, trace);
 }
 
 /** What the decision asks for, from the decision alone: after a crash the very same wishes are made again. */
@@ -53,12 +53,22 @@ export function intentEnvelope(
   trace?: TraceIds,
 ): OutgoingEvent {
   const { idempotency_key: eventId } = intent;
-  return envelope(eventId, 'action_intent', decision.source_event.ts_utc, decision.decision_id, intent, pins, trace);
+  return envelope(
+    eventId,
+    'action_intent',
+    'v1',
+    decision.source_event.ts_utc,
+    decision.decision_id,
+    intent,
+    pins,
+    trace,
+  );
 }
 
 function envelope(
   eventId: string,
   eventType: string,
+  version: string,
   tsUtc: string,
   parent: string,
   payload: object,
@@ -70,7 +80,7 @@ function envelope(
     ...trace,
     event_id: eventId,
     event_type: eventType,
-    schema_version: 'v1',
+    schema_version: version,
     producer: DECISION_PRODUCER,
     parent_event_id: parent,
     ts_utc: tsUtc,

@@ -1,10 +1,10 @@
 import { describe, expect, it } from '@jest/globals';
 import { asMask } from '../capability-mask.js';
 import { type Bundle, bundleDigest } from '../model/bundle.schema.js';
-import { bundlesFaults } from './artifacts.js';
+import { bundlesFaults, supposed } from './artifacts.js';
 import { DecisionEngine } from './engine.js';
-import type { Bundles } from './policy.schema.js';
 import {
+  ACTIVATION,
   sealed,
   bundle,
   policy,
@@ -41,11 +41,14 @@ describe('a second stage', () => {
     new DecisionEngine(
       artifactsOf({
         decision: sealed('df.decision', policy),
-        bundles: sealed<Bundles>('df.bundles', {
-          active: { digest: bundleDigest(bundle), bundle },
-          stage2: { digest: bundleDigest(stage2), bundle: stage2, from_score_e6, to_score_e6 },
-          shadow: [],
-        }),
+        bundles: supposed(
+          {
+            active: { digest: bundleDigest(bundle), bundle },
+            stage2: { digest: bundleDigest(stage2), bundle: stage2, from_score_e6, to_score_e6 },
+            shadow: [],
+          },
+          ACTIVATION,
+        ),
       }),
     );
   const alone = decided({ amount_minor: 10 });
@@ -70,7 +73,13 @@ describe('a second stage', () => {
       const { model, outcome, reason_codes } = decided({ amount_minor: 10 }, { engine });
       expect(model).toEqual({
         ...alone.model,
-        stage2: { bundle_id: 'second', bundle_version: 3, digest: bundleDigest(second), skipped: 'OUTSIDE_BAND' },
+        stage2: {
+          activation: ACTIVATION,
+          bundle_id: 'second',
+          bundle_version: 3,
+          digest: bundleDigest(second),
+          skipped: 'OUTSIDE_BAND',
+        },
       });
       expect(reason_codes).not.toContain('OUTSIDE_BAND');
       expect(outcome).toBe('APPROVE');

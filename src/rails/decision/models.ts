@@ -1,13 +1,12 @@
 import { inOrder } from '../canonical-json.js';
 import type { Digest } from '../digest.js';
-import type { BundleRef, Decision } from '../events/decision.schema.js';
+import type { Decision } from '../events/decision.schema.js';
 import type { FeatureDefinitions } from '../features/definition.schema.js';
-import type { Bundle, OnnxModel } from '../model/bundle.schema.js';
+import type { OnnxModel } from '../model/bundle.schema.js';
 import { type Inputs, scoreOf } from '../model/score.js';
-import { incompatibility } from './artifacts.js';
+import { incompatibility, type PlacedBundle, type ResolvedBundles } from './artifacts.js';
 import type { Facts } from './expression.js';
 import type { DecisionPlan, FeaturesUse } from './inputs.js';
-import type { Bundles } from './policy.schema.js';
 import { contributionsOf } from './records.js';
 
 /** What a model said, or why it was not asked. */
@@ -42,18 +41,18 @@ export interface ExternalBundle {
   readonly model: OnnxModel;
 }
 
-interface Candidate {
-  readonly bundle: Bundle;
-  readonly ref: BundleRef;
+interface Candidate extends PlacedBundle {
   readonly incompatible: string | null;
 }
 
 /** Of a second stage that was not asked for a reason that somebody should hear of; that it was not needed is none. */
-const SAID_OF_STAGE2 = /^(CAPABILITY_BLOCK|INCOMPATIBLE|REQUIRED|MODEL)/;
+const SAID_OF_STAGE2 = /^(CAPABILITY_BLOCK|INCOMPATIBLE|REQUIRED|MODEL|BUNDLE)/;
 
-/** The bundles of a policy, each asked within the mask and only where it can be used. */
+/** The bundles of a decision, each asked within the mask and only where it can be used. */
 export class Models {
   readonly active: Candidate | null;
+  /** Why nothing is active, where nothing is. */
+  readonly absent: ResolvedBundles['absent'];
   /** What all of them read. */
   readonly inputs: readonly { readonly source: string; readonly name: string }[];
   /** Those that are scored outside and can be used. */
@@ -62,25 +61,29 @@ export class Models {
   readonly #shadow: readonly Candidate[];
   readonly #band: readonly [number, number];
 
-  constructor({ active, stage2, shadow }: Bundles, definitions: FeatureDefinitions) {
-    const candidate = ({ bundle, digest }: { bundle: Bundle; digest: Digest }): Candidate => ({
-      bundle,
-      ref: { bundle_id: bundle.bundle_id, bundle_version: bundle.bundle_version, digest },
-      incompatible: incompatibility(bundle, definitions),
+  constructor({ active, absent, stage2, band, shadow }: ResolvedBundles, definitions: FeatureDefinitions) {
+    const candidate = (placed: PlacedBundle): Candidate => ({
+      ...placed,
+      incompatible: placed.unusable ?? (placed.bundle === null ? null : incompatibility(placed.bundle, definitions)),
     });
-    this.active = active === undefined ? null : candidate(active);
-    this.#stage2 = stage2 === undefined ? null : candidate(stage2);
+    this.active = active === null ? null : candidate(active);
+    this.absent = absent;
+    this.#stage2 = stage2 === null ? null : candidate(stage2);
     this.#shadow = shadow.map(candidate);
-    this.#band = [stage2?.from_score_e6 ?? 0, stage2?.to_score_e6 ?? 0];
+    this.#band = band;
     const all = [this.active, this.#stage2, ...this.#shadow].filter((one) => one !== null);
-    this.inputs = all.flatMap(({ bundle }) => bundle.model.inputs as readonly { source: string; name: string }[]);
-    this.external = all.flatMap(({ bundle: { model }, ref, incompatible }) =>
-      model.format === 'probity.onnx.v1' && incompatible === null ? [{ digest: ref.digest, model }] : [],
+    this.inputs = all.flatMap(
+      ({ bundle }) => (bundle?.model.inputs ?? []) as readonly { source: string; name: string }[],
+    );
+    this.external = all.flatMap(({ bundle, ref, incompatible }) =>
+      bundle?.model.format === 'probity.onnx.v1' && incompatible === null
+        ? [{ digest: ref.digest, model: bundle.model }]
+        : [],
     );
   }
 
   primary(asked: Asked): Opinion {
-    if (this.active === null) return skip('NO_ACTIVE');
+    if (this.active === null) return skip(this.absent);
     return opinionOf(this.active, 'allow_model_primary', asked);
   }
 
@@ -96,12 +99,12 @@ export class Models {
   /** How both stand in a decision, in canonical order. */
   recorded(primary: Opinion, second: Opinion | null): Decision['model'] {
     if (second === null || this.#stage2 === null) return scoredOf(primary);
-    return { ...scoredOf(primary), stage2: inOrder({ ...this.#stage2.ref, ...scoredOf(second) }) };
+    return { ...scoredOf(primary), stage2: inOrder({ ...citedOf(this.#stage2), ...scoredOf(second) }) };
   }
 
   shadows(asked: Asked): Decision['shadow_bundles'] {
     return this.#shadow.map((candidate) => ({
-      ...candidate.ref,
+      ...citedOf(candidate),
       ...scoredOf({ ...opinionOf(candidate, 'allow_model_primary', asked), contributions: null }),
     }));
   }
@@ -124,7 +127,7 @@ function opinionOf(
   { facts, plan, features, external }: Asked,
 ): Opinion {
   if (!plan.mask[allowed]) return skip(`CAPABILITY_BLOCK:${allowed}`);
-  if (incompatible !== null) return skip(incompatible);
+  if (incompatible !== null || bundle === null) return skip(incompatible ?? 'BUNDLE_UNREADABLE');
   const groups = bundle.compatibility.feature_groups;
   if (groups.some(({ name }) => plan.forbiddenGroups.includes(name)))
     return skip('CAPABILITY_BLOCK:allowed_feature_groups');
@@ -142,6 +145,14 @@ function opinionOf(
   const score = scoreOf({ model: bundle.model }, values);
   return { scoreE6: score.scoreE6, skipped: null, contributions: contributionsOf(bundle, values, score) };
 }
+
+/** In canonical order. What is only supposed has no fact to cite, and is never recorded, so that the type may say that there is one. */
+export function citedOf({ ref, activation }: PlacedBundle): ActiveRef {
+  const { bundle_id, bundle_version, digest } = ref;
+  return { ...(activation === null ? {} : { activation }), bundle_id, bundle_version, digest } as ActiveRef;
+}
+
+type ActiveRef = Omit<Decision['shadow_bundles'][number], 'score_e6' | 'skipped'>;
 
 function skip(skipped: string): Opinion {
   return { scoreE6: null, skipped, contributions: null };

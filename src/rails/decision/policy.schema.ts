@@ -3,6 +3,7 @@ import { DigestSchema } from '../digest.js';
 import { EventTypeSchema } from '../envelope.schema.js';
 import { OutcomeSchema, ScopeSchema } from '../events/decision.schema.js';
 import { BundleSchema } from '../model/bundle.schema.js';
+import { BundleSlotSchema } from '../registry/scope.js';
 import { closed, type Sealed } from '../schema.js';
 
 const outcomes = <Value extends ReturnType<typeof Type.Array>>(value: Value) =>
@@ -24,7 +25,23 @@ export const DecisionPolicySchema = closed(
       maxItems: 64,
       uniqueItems: true,
     }),
+    /** In which slots of the registry the bundles are. */
+    bundles: closed({
+      /** Its score is what the rules read. */
+      primary: BundleSlotSchema,
+      /** A second opinion where the first is undecided: asked when the first score lies in the band, both ends included. */
+      stage2: Type.Optional(
+        closed({
+          slot: BundleSlotSchema,
+          from_score_e6: Type.Integer({ minimum: 0, maximum: 1_000_000 }),
+          to_score_e6: Type.Integer({ minimum: 0, maximum: 1_000_000 }),
+        }),
+      ),
+      /** Only watched. */
+      shadow: Type.Array(BundleSlotSchema, { maxItems: 8, uniqueItems: true }),
+    }),
     waits: closed({
+      registry_ms: Type.Integer({ minimum: 1, maximum: 30_000 }),
       features_ms: Type.Integer({ minimum: 0, maximum: 30_000 }),
       graph_ms: Type.Integer({ minimum: 0, maximum: 30_000 }),
       posture_ms: Type.Integer({ minimum: 1, maximum: 30_000 }),
@@ -54,7 +71,7 @@ export type DecisionPolicy = Sealed<typeof DecisionPolicySchema>;
 
 const named = closed({ digest: DigestSchema, bundle: BundleSchema });
 
-/** Which bundle is active, which is asked after it, and which are only watched (`df.bundles`). No active one is a normal state: rules alone decide then. */
+/** Bundles that one supposes to be active: what would have been decided with them. */
 export const BundlesSchema = closed(
   {
     active: Type.Optional(named),
@@ -68,6 +85,6 @@ export const BundlesSchema = closed(
     ),
     shadow: Type.Array(named, { maxItems: 8 }),
   },
-  { description: 'The bundles that score decisions.' },
+  { description: 'Bundles that are supposed to be active.' },
 );
 export type Bundles = Sealed<typeof BundlesSchema>;

@@ -36,7 +36,7 @@ export const DECISION_ERRORS = defineErrors({
     retryable: false,
     title: 'An ONNX model is to score, and there is nothing here that runs it.',
     remedy:
-      'Install the optional package where the program is: npm install --no-save onnxruntime-node --onnxruntime-node-install=skip. Or take the bundle out of df.bundles.',
+      'Install the optional package where the program is: npm install --no-save onnxruntime-node --onnxruntime-node-install=skip. Or roll back to a bundle of another format: probity registry rollback.',
   },
   DF_MODEL_REFUSED: {
     status: 422,

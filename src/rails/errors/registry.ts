@@ -19,6 +19,7 @@ import { LABEL_ERRORS } from './labels.errors.js';
 import { OBJECTS_ERRORS } from './objects.errors.js';
 import { POSTURE_ERRORS } from './posture.errors.js';
 import { RAILS_ERRORS } from './rails.errors.js';
+import { REGISTRY_ERRORS } from './model-registry.errors.js';
 import { RPC_ERRORS } from './rpc.errors.js';
 
 /** The families with their headings in docs/errors.md, which is generated from here. */
@@ -42,6 +43,7 @@ export const ERROR_FAMILIES: readonly { readonly title: string; readonly errors:
   { title: 'Case Workbench', errors: CASE_ERRORS },
   { title: 'Degrade Ladder', errors: POSTURE_ERRORS },
   { title: 'Decision Fabric', errors: DECISION_ERRORS },
+  { title: 'Model/Policy Registry', errors: REGISTRY_ERRORS },
   { title: 'Actions Layer', errors: ACTION_ERRORS },
   { title: 'Decision Log/Audit', errors: AUDIT_ERRORS },
 ];
@@ -58,6 +60,7 @@ export const ERRORS = {
   ...IDENTITY_ERRORS,
   ...OBJECTS_ERRORS,
   ...RAILS_ERRORS,
+  ...REGISTRY_ERRORS,
   ...RPC_ERRORS,
   ...DECISION_ERRORS,
   ...EDGE_ERRORS,

@@ -9,6 +9,7 @@ import { GovernanceFactSchema } from './governance-fact.schema.js';
 import { LabelSchema } from './label.schema.js';
 import { PostureSchema } from './posture.schema.js';
 import { ReadySchema } from './ready.schema.js';
+import { RegistryFactSchema } from './registry-fact.schema.js';
 import { TransactionSchema } from './transaction.schema.js';
 
 /** The schema of one payload: what an event of this type and version says. */
@@ -29,12 +30,13 @@ const payload = (eventType: string, version: string, title: string, schema: TSch
 /** Every payload that may stand in an envelope. A version that was published never changes; a change is a new version. */
 export const PAYLOADS: readonly PayloadSchema[] = [
   payload('transaction', 'v1', 'Transaction', TransactionSchema),
-  payload('decision', 'v1', 'Decision', DecisionSchema),
+  payload('decision', 'v2', 'Decision', DecisionSchema),
   payload('action_intent', 'v1', 'Action intent', ActionIntentSchema),
   payload('action_outcome', 'v1', 'Action outcome', ActionOutcomeSchema),
   payload('label', 'v2', 'Label', LabelSchema),
   payload('dl.posture', 'v1', 'Posture', PostureSchema),
   payload('gov.fact', 'v1', 'Governance fact', GovernanceFactSchema),
+  payload('mpr.bundle', 'v1', 'Registry fact', RegistryFactSchema),
   payload('sr.ready', 'v1', 'Run is ready', ReadySchema),
 ];
 

@@ -64,6 +64,16 @@ export const BundleRefSchema = closed({
 });
 export type BundleRef = Sealed<typeof BundleRefSchema>;
 
+/** The fact of the registry that made a bundle active. Its number is the registry's cursor at that moment. */
+export const ActivationSchema = closed({
+  event_id: DigestSchema,
+  registry_seq: safeInteger(1, 'number of the fact in the registry'),
+});
+export type Activation = Sealed<typeof ActivationSchema>;
+
+/** A bundle that was active when it was decided, and by which fact. */
+const activeBundle = { ...BundleRefSchema.properties, activation: ActivationSchema };
+
 /** A score is a whole number of millionths: quantised once, before anybody compares or stores it. */
 const scoreE6 = (description: string) => Type.Integer({ minimum: 0, maximum: 1_000_000, description });
 
@@ -110,7 +120,7 @@ export const PlannedActionSchema = closed({
 export type PlannedAction = Sealed<typeof PlannedActionSchema>;
 
 /**
- * `decision` v1: the verdict on one event with everything that it came from (settled once: the id names pins, event and scope, never what
+ * `decision` v2: the verdict on one event with everything that it came from (settled once: the id names pins, event and scope, never what
  * happened to be in force). What is absent is absent with a reason. The pins stand in the envelope; `ts_utc` there is the source event's.
  */
 export const DecisionSchema = closed(
@@ -138,7 +148,7 @@ export const DecisionSchema = closed(
       decided_at_utc: Type.Optional(UtcMicrosSchema),
     }),
     bundle: Type.Union([
-      closed({ status: Type.Literal('ACTIVE'), ...BundleRefSchema.properties, policy_rev: PolicyRevSchema }),
+      closed({ status: Type.Literal('ACTIVE'), ...activeBundle }),
       closed({ status: Type.Literal('ABSENT'), reason: ReasonCodeSchema }),
     ]),
     features: closed({
@@ -173,7 +183,7 @@ export const DecisionSchema = closed(
       ...scored,
       contributions,
       /** The second opinion, where the policy has one: what the rules read is its score if there is one. */
-      stage2: Type.Optional(closed({ ...BundleRefSchema.properties, ...scored, contributions })),
+      stage2: Type.Optional(closed({ ...activeBundle, ...scored, contributions })),
     }),
     rules: closed({
       policy_rev: PolicyRevSchema,
@@ -183,7 +193,7 @@ export const DecisionSchema = closed(
       /** Evaluated and recorded; they never act. */
       shadow_hits: Type.Array(ruleHit, { maxItems: 64 }),
     }),
-    shadow_bundles: Type.Array(closed({ ...BundleRefSchema.properties, ...scored }), { maxItems: 8 }),
+    shadow_bundles: Type.Array(closed({ ...activeBundle, ...scored }), { maxItems: 8 }),
     policy_rev: PolicyRevSchema,
     actions: Type.Array(PlannedActionSchema, { maxItems: 16 }),
   },

@@ -12,6 +12,7 @@ import { addDoorCommands } from './cli-door.js';
 import { addLabelCommands } from './cli-label.js';
 import { addModelCommands } from './cli-model.js';
 import { asPort, profiled, withJson } from './cli-options.js';
+import { addRegistryCommands } from './cli-registry.js';
 import type { CliOptions, Run } from './cli-run.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import type { ProfileFlags, ServeFlags } from './flags.js';
@@ -47,6 +48,7 @@ export async function runCli(words: readonly string[], options: CliOptions): Pro
   addAuditCommands(program, verify, options, run);
   addLabelCommands(program, options, run);
   addCaseCommands(program, options, run);
+  addRegistryCommands(program, options, run);
   addModelCommands(program, run);
 
   try {

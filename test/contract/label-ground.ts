@@ -7,11 +7,12 @@ import { s3Options, temporaryFolder } from '../support/objects-harness.js';
 import type { LabelGround } from './label-store.kit.js';
 import { scratchObjects } from './world-stream-producer.kit.js';
 
-/** What the label store stands on: on what `npm ci` brings, or on Postgres, Kafka and S3, with a topic and a bucket of the test's own. */
+/** What a unit with a schema, a topic and objects stands on; the label store unless stated: on what `npm ci` brings, or on Postgres, Kafka and S3, with a topic and a bucket of the test's own. */
 export async function openLabelGround(
   kind: 'embedded' | 'external',
+  schema = 'label_store',
 ): Promise<LabelGround & { readonly close: () => Promise<void> }> {
-  const { database, bus, close } = await openControlGround(kind, 'label_store');
+  const { database, bus, close } = await openControlGround(kind, schema);
   const store = kind === 'embedded' ? await scratchObjects() : await bucketObjects();
   return {
     database,
@@ -26,7 +27,7 @@ export async function openLabelGround(
 
 async function bucketObjects(): Promise<Awaited<ReturnType<typeof scratchObjects>>> {
   const spoolFolder = await temporaryFolder();
-  const bucket = `probity-labels-${randomBytes(6).toString('hex')}`;
+  const bucket = `probity-ground-${randomBytes(6).toString('hex')}`;
   const objects = await S3Objects.open(s3Options({ spoolFolder, bucket }), new SystemClock());
   return {
     objects,

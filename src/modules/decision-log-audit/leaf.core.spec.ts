@@ -112,7 +112,7 @@ describe('a leaf', () => {
       score_e6: 5,
       stage2: { ...ref, score_e6: 7, skipped: null },
     });
-    expect(of({ ...ref, skipped: 'OUTSIDE_BAND' }).record['decision']).toMatchObject({
+    expect(of({ ...ref, activation, skipped: 'OUTSIDE_BAND' }).record['decision']).toMatchObject({
       stage2: { ...ref, score_e6: null, skipped: 'OUTSIDE_BAND' },
     });
     expect(written(recordOf('decision', decision)).record['decision']).not.toHaveProperty('stage2');

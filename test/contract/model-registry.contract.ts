@@ -330,7 +330,7 @@ export function modelRegistrySuite(open: () => LabelGround): void {
           registry = registryOf(open(), clock, policyOf());
           const answers: { readonly seq: number; readonly at: number; readonly was: readonly Resolution[] }[] = [];
           for (const { do: deed, name, where, tick } of wishes) {
-            clock.advance(tick);
+            await clock.advance(tick);
             const at = where === 'primary' ? primary : watched;
             const wanted =
               deed === 'publish'
@@ -339,7 +339,7 @@ export function modelRegistrySuite(open: () => LabelGround): void {
                   ? promote(name, 1, at)
                   : deed === 'rollback'
                     ? command({ action: 'rollback', slot: at, expected_seq: await seen(at) })
-                    : command({ action: deed as 'approve' | 'retire', bundle: named(name) });
+                    : command({ action: deed, bundle: named(name) });
             await codeOf(wanted);
             const { resolutions, registry_seq } = await registry.service.resolve({ slots: [primary, watched] });
             answers.push({ seq: registry_seq, at: clock.nowMs(), was: resolutions });
@@ -349,7 +349,7 @@ export function modelRegistrySuite(open: () => LabelGround): void {
             expect(then).toEqual({ resolutions: was, registry_seq: seq });
           }
           // A time means one fact, and goes on meaning it: what is recorded later is later, also where the clock stands still.
-          clock.advance(1);
+          await clock.advance(1);
           const asOf = fromEpochMs(clock.nowMs());
           const before = await registry.service.resolve({ slots: [primary, watched], as_of_utc: asOf });
           for (const name of names) {

@@ -128,13 +128,13 @@ export function receiptOf(bundle: Bundle, result: 'PASS' | 'FAIL', manifest: Ref
     ],
     reason_codes: [],
     policy_rev: sealPolicy('mf.gates', 1, {}).policy_rev,
-    dataset_manifests: [manifest.digest.hex as never],
+    dataset_manifests: [manifest.digest.hex],
     decided_at_utc: asUtcMicros('2026-01-01T00:00:00.000000Z'),
   };
 }
 
 export async function put(objects: Objects, document: object): Promise<Ref> {
-  const text = canonicalJson(document as never);
+  const text = canonicalJson(document);
   const key = objectKey(`evidence/${digestText(text)}`);
   return (await objects.putIfAbsent(key, Buffer.from(text), { mediaType: 'application/json' })).ref;
 }

@@ -18,7 +18,7 @@ import { ScratchProfile } from '../support/profiles.js';
 import { Program } from '../support/program.js';
 import { type ProxyMode, RpcProxy } from '../support/rpc-proxy.js';
 
-const OTHERS = 'engine,sr,wsp,ig,edge,labels,ofp,ieg,dl,al';
+const OTHERS = 'engine,sr,wsp,ig,edge,labels,ofp,ieg,dl,al,mpr';
 
 type Json = Record<string, unknown>;
 /** What each result of the answer tells, changed. */
@@ -46,6 +46,30 @@ const changedPosture = (change: Json): ProxyMode => changedPostureBy(() => chang
 const narrowedMask = (change: Partial<CapabilityMask>): ProxyMode =>
   changedPostureBy(({ mask }) => ({ mask: { ...mask, ...change } }));
 
+interface Resolutions {
+  readonly resolutions: readonly { readonly slot: string; readonly bundle?: object; readonly ref?: object }[];
+}
+const otherSlot = (answer: unknown): object => ({
+  ...(answer as Resolutions),
+  resolutions: (answer as Resolutions).resolutions.map((one) => ({ ...one, slot: 'elsewhere' })),
+});
+const otherDigest = (answer: unknown): object => ({
+  ...(answer as Resolutions),
+  resolutions: (answer as Resolutions).resolutions.map((one) =>
+    one.bundle === undefined
+      ? one
+      : {
+          ...one,
+          bundle: { ...one.bundle, digest: 'f'.repeat(64) },
+          ref: { ...one.ref, digest: { algo: 'sha256', hex: 'f'.repeat(64) } },
+        },
+  ),
+});
+const noneActive = (answer: unknown): object => ({
+  ...(answer as Resolutions),
+  resolutions: (answer as Resolutions).resolutions.map(({ slot }) => ({ slot, status: 'NO_ACTIVE' })),
+});
+
 const SICK: readonly (readonly [string, ProxyMode])[] = [
   ['down', { kind: 'down' }],
   ['slow, beyond what a decision waits', { kind: 'slow', byMs: 3_000 }],
@@ -66,22 +90,24 @@ describe('whoever a decision asks is down, slow or answers nonsense', () => {
   const data = scratchDataFolder('contexts');
   const profile = new ScratchProfile();
   let [others, fabric]: (Program | undefined)[] = [];
-  let [ofp, dl, ieg]: (RpcProxy | undefined)[] = [];
+  let [ofp, dl, ieg, mpr]: (RpcProxy | undefined)[] = [];
   let df: Http;
   let payments = 0;
 
-  const proxies = (): readonly RpcProxy[] => [ofp, dl, ieg].filter((one) => one !== undefined);
+  const proxies = (): readonly RpcProxy[] => [ofp, dl, ieg, mpr].filter((one) => one !== undefined);
 
   beforeAll(async () => {
     const address = async (): Promise<string> => (await others?.url()) ?? '';
-    [ofp, dl, ieg] = [await RpcProxy.open(address), await RpcProxy.open(address), await RpcProxy.open(address)];
-    const endpoints = `{ ofp: '${ofp.url}', dl: '${dl.url}', ieg: '${ieg.url}' }`;
+    [ofp, dl] = [await RpcProxy.open(address), await RpcProxy.open(address)];
+    [ieg, mpr] = [await RpcProxy.open(address), await RpcProxy.open(address)];
+    const endpoints = `{ ofp: '${ofp.url}', dl: '${dl.url}', ieg: '${ieg.url}', mpr: '${mpr.url}' }`;
     profile.edit(profile.wiring, 'endpoints: {}', `endpoints: ${endpoints}`);
     // Waits that a busy machine does not end by itself: what ends one here is the fault.
     const policy = join(profile.folder, 'policy', 'df.decision.yaml');
     profile.edit(policy, 'features_ms: 500', 'features_ms: 1000');
     profile.edit(policy, 'graph_ms: 500', 'graph_ms: 1000');
     profile.edit(policy, 'posture_ms: 200', 'posture_ms: 1500');
+    profile.edit(policy, 'registry_ms: 400', 'registry_ms: 1500');
     expect((await cli(['policy', 'seal', policy])).code).toBe(0);
     others = new Program({ role: OTHERS, data, main: 'product', words: ['--no-demo'] });
     const url = await others.url();
@@ -258,6 +284,35 @@ describe('whoever a decision asks is down, slow or answers nonsense', () => {
   });
 
   it.each([
+    ...SICK,
+    ['telling of another slot', { kind: 'changed', change: otherSlot }],
+    ['telling of nothing', { kind: 'text', text: '{"resolutions":[],"registry_seq":0}' }],
+  ] as const)('the registry is %s', async (_, mode) => {
+    if (mpr !== undefined) mpr.mode = mode;
+    const { outcome, timed_out, decision } = await decided();
+    expect([outcome, timed_out]).toEqual(['STEP_UP', false]);
+    expect(decision?.bundle).toEqual({ status: 'ABSENT', reason: 'REGISTRY_UNAVAILABLE' });
+    expect(decision?.model).toEqual({ skipped: 'REGISTRY_UNAVAILABLE' });
+    expect(decision?.reason_codes).toContain('REGISTRY_UNAVAILABLE');
+  });
+
+  it('the registry names a bundle of which the store has other bytes', async () => {
+    if (mpr !== undefined) mpr.mode = { kind: 'changed', change: otherDigest };
+    const { outcome, decision } = await decided();
+    expect(outcome).toBe('STEP_UP');
+    expect(decision?.bundle).toMatchObject({ status: 'ACTIVE', digest: 'f'.repeat(64) });
+    expect(decision?.model.skipped).toMatch(/^BUNDLE_UNREADABLE:/);
+    expect(decision?.reason_codes).toContain(decision?.model.skipped);
+  });
+
+  it('the registry has nothing active, which is an answer: rules alone decide, and nothing is missing', async () => {
+    if (mpr !== undefined) mpr.mode = { kind: 'changed', change: noneActive };
+    const { outcome, decision } = await decided();
+    expect(outcome).toBe('APPROVE');
+    expect(decision).toMatchObject({ bundle: { status: 'ABSENT', reason: 'NO_ACTIVE' }, reason_codes: [] });
+  });
+
+  it.each([
     ['old', -3_600_000],
     ['of a time to come', 3_600_000],
   ])('the degrade ladder tells of a posture that is %s', async (_, byMs) => {
@@ -279,7 +334,8 @@ describe('whoever a decision asks is down, slow or answers nonsense', () => {
   it.each(['local', 'dev', 'prod'])('in the profile %s all waits together end before the default deadline', (name) => {
     const text = readFileSync(join(process.cwd(), 'profiles', name, 'policy', 'df.decision.yaml'), 'utf8');
     const { waits, deadlines } = (parse(text) as { body: DecisionPolicy }).body;
-    const longest = waits.posture_ms + Math.max(waits.features_ms, waits.graph_ms) + CALL_SLACK_MS;
+    const longest =
+      Math.max(waits.posture_ms, waits.registry_ms) + Math.max(waits.features_ms, waits.graph_ms) + CALL_SLACK_MS;
     expect(longest).toBeLessThan(deadlines.default_ms);
   });
 });

@@ -87,7 +87,7 @@ export class ModelRegistryService extends ModelRegistryPort {
   }
 
   async resolve({ slots, as_of_seq, as_of_utc }: Static<typeof ResolveRequest>): Promise<Resolved> {
-    const asOf = await this.#cursor(as_of_seq, as_of_utc as UtcMicros | undefined);
+    const asOf = await this.#cursor(as_of_seq, as_of_utc);
     const { rows, seq } = await this.store.active(slots, asOf);
     const active = new Map(rows.map((row) => [row.slot as string, row]));
     const resolutions = slots.map((slot): Resolved['resolutions'][number] => {
@@ -102,7 +102,7 @@ export class ModelRegistryService extends ModelRegistryPort {
             ref: row.ref,
             activation: { event_id: row.event_id, registry_seq: row.seq },
           }
-        : { slot: slot as never, status: 'NO_ACTIVE' };
+        : { slot: slot, status: 'NO_ACTIVE' };
     });
     return { resolutions, registry_seq: seq };
   }
@@ -205,7 +205,7 @@ export class ModelRegistryService extends ModelRegistryPort {
       environment: this.about.env,
       idempotency_key: key,
     }) as string as Digest;
-    const wanted = digestCanonical({ action, actor_id: actor.actor_id, content } as never);
+    const wanted = digestCanonical({ action, actor_id: actor.actor_id, content });
     const done = await this.#recorded(action, asked, content, async () => {
       const result = await this.store.database
         .transaction(async (transaction): Promise<RegistryDone | RegistryRefusal> => {

@@ -1,0 +1,3 @@
+import { registrySuite } from './registry.cases.js';
+
+registrySuite('embedded', ['all']);

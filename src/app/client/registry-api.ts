@@ -57,8 +57,6 @@ export interface BundleName {
   readonly bundle_version: number;
 }
 
-const EvidenceRefs = Type.Omit(BundleManifestSchema.properties.evidence, ['shipped_by']);
-
 /** The routes of the registry. Each command is once by its key, so a lost answer is asked for again. */
 export class RegistryApi {
   constructor(private readonly door: DoorApi) {}
@@ -67,7 +65,7 @@ export class RegistryApi {
     request: {
       readonly bundle: Bundle;
       readonly lineage: Sealed<typeof BundleManifestSchema.properties.lineage>;
-      readonly evidence: Sealed<typeof EvidenceRefs>;
+      readonly evidence: Omit<Sealed<typeof BundleManifestSchema.properties.evidence>, 'shipped_by'>;
     } & Once,
   ): Promise<RegistryDone> {
     return await this.#done('bundles', request);

@@ -15,7 +15,12 @@ const RequestSchema = closed({
   counterfactual: Type.Optional(
     closed({
       rules: Type.Optional(Type.Object({}, { description: 'body of a policy df.rules' })),
-      bundles: Type.Optional(Type.Object({}, { description: 'body of a policy df.bundles' })),
+      bundles: Type.Optional(
+        Type.Object(
+          {},
+          { description: 'bundles that are supposed to be active: {active: {digest, bundle}, stage2, shadow}' },
+        ),
+      ),
       features: Type.Optional(Type.Object({}, { description: 'body of a policy ofp.features' })),
       policy: Type.Optional(Type.Object({}, { description: 'body of a policy df.decision' })),
     }),

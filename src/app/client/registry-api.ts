@@ -7,7 +7,7 @@ import {
   ResolveResponse,
 } from '../../modules/model-registry/model-registry.port.js';
 import { BundleRefSchema } from '../../rails/events/decision.schema.js';
-import { BundleManifestSchema, RegistryFactSchema } from '../../rails/events/registry-fact.schema.js';
+import { type BundleManifestSchema, RegistryFactSchema } from '../../rails/events/registry-fact.schema.js';
 import type { Bundle } from '../../rails/model/bundle.schema.js';
 import type { Sealed } from '../../rails/schema.js';
 import { validatorOf } from '../../rails/validator.js';

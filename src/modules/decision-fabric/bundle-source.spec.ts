@@ -45,10 +45,10 @@ class Registry extends ModelRegistryPort {
     const resolutions = slots.map((slot): Resolution => {
       const last = (this.history.get(slot) ?? []).filter(([seq]) => seq <= as_of_seq).at(-1);
       const bundle = last?.[1] ?? null;
-      if (last === undefined || bundle === null) return { slot: slot as BundleSlot, status: 'NO_ACTIVE' };
+      if (last === undefined || bundle === null) return { slot: slot, status: 'NO_ACTIVE' };
       const digest = bundleDigest(bundle);
       return {
-        slot: slot as BundleSlot,
+        slot: slot,
         status: 'ACTIVE',
         bundle: { bundle_id: bundle.bundle_id, bundle_version: 1, digest },
         ref: refTo(objectKey(`registry/bundles/${digest}`), digest, 1, 'application/json'),

@@ -7,7 +7,6 @@ import { ProbityError } from '../../rails/errors/probity-error.js';
 import type { Decision } from '../../rails/events/decision.schema.js';
 import { type Bundle, bundleDigest } from '../../rails/model/bundle.schema.js';
 import { objectKey, type Ref, refTo } from '../../rails/ref.js';
-import type { BundleSlot } from '../../rails/registry/scope.js';
 import { ManualClock } from '../../substrate/clock/manual.clock.js';
 import type { Objects } from '../../substrate/objects/objects.port.js';
 import type { Telemetry } from '../../substrate/telemetry/telemetry.port.js';

@@ -3,9 +3,11 @@ import { type Command, PRIORITIES } from '../modules/case-workbench/case.schema.
 import { asCount, doorway } from './cli-options.js';
 import type { CliOptions, Run } from './cli-run.js';
 import {
+  type CaseDecideFlags,
   type CaseDoFlags,
   type CaseListFlags,
   type CaseOpenFlags,
+  decideCases,
   doInCase,
   listCases,
   openCase,
@@ -51,8 +53,8 @@ export function addCaseCommands(program: CliCommand, options: CliOptions, run: R
 }
 
 function addDeeds(cases: CliCommand, { table }: CliOptions, run: Run): void {
-  const deed = (name: string, description: string, example: string): CliCommand =>
-    doorway(cases.command(`${name} <case>`))
+  const deed = (name: string, description: string, example: string, subject = '<case>'): CliCommand =>
+    doorway(cases.command(`${name} ${subject}`))
       .description(description)
       .option('--key <text>', 'the same key again is the same entry (default: one of its own)')
       .option('--seen <entry>', 'refuse where the case has gone on behind this entry', asCount(1, 1_000_000))
@@ -87,15 +89,21 @@ function addDeeds(cases: CliCommand, { table }: CliOptions, run: Run): void {
         reason,
       })),
     );
-  deed('decide', 'say what was found; the label store is told', ' --found FRAUD --reason "card was stolen"')
+  deed(
+    'decide',
+    'say what was found; the label store is told',
+    ' --found FRAUD --reason "card was stolen"',
+    '[cases...]',
+  )
     .requiredOption('--found <disposition>', 'a disposition of the policy cases.workbench')
     .requiredOption('--reason <text>', 'why; it is recorded')
-    .action(
-      act(({ found, reason }: CaseDoFlags & { readonly found: string; readonly reason: string }) => ({
-        type: 'SET_DISPOSITION',
-        disposition: found,
-        reason,
-      })),
+    .option('--file <path>', 'the cases, an id a line, up to 200 in all')
+    .addHelpText(
+      'after',
+      '\nOf several cases each is judged by itself; one of which the finding is refused makes the exit code 1.',
+    )
+    .action((ids: readonly string[], flags: CaseDecideFlags) =>
+      run(flags, (_, terminal) => decideCases(table, ids, flags, terminal)),
     );
   for (const [name, type, what] of [
     ['close', 'CLOSE', 'end it'],

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe } from '@jest/globals';
 import { type ControlGround, openControlGround } from '../support/control-ground.js';
 import { caseWorkbenchSuite } from './case-workbench.contract.js';
+import { bulkFindingSuite } from './case-bulk.cases.js';
 import { decisionSourcesSuite } from './decision-sources.contract.js';
 
 describe('case workbench, external Postgres and Kafka', () => {
@@ -12,5 +13,6 @@ describe('case workbench, external Postgres and Kafka', () => {
   afterAll(() => ground.close());
 
   caseWorkbenchSuite(() => ground.database);
+  bulkFindingSuite(() => ground.database);
   decisionSourcesSuite(() => ground.bus);
 });

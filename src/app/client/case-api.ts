@@ -1,5 +1,11 @@
 import { Type } from '@sinclair/typebox';
-import { CaseEventSchema, CaseSchema, type Command } from '../../modules/case-workbench/case.schema.js';
+import {
+  BulkAnswerSchema,
+  type BulkFinding,
+  CaseEventSchema,
+  CaseSchema,
+  type Command,
+} from '../../modules/case-workbench/case.schema.js';
 import type { Sealed } from '../../rails/schema.js';
 import { validatorOf } from '../../rails/validator.js';
 import { type DoorApi, got, posted, queryOf } from './door-api.js';
@@ -11,15 +17,22 @@ const DoneSchema = Type.Object({
   case: CaseSchema,
 });
 
+const BulkDoneSchema = Type.Object({
+  outcome: DoneSchema.properties.outcome,
+  results: Type.Array(BulkAnswerSchema),
+});
+
 const readers = {
   page: validatorOf(PageSchema, 'the page of cases'),
   shown: validatorOf(ShownSchema, 'the case'),
   done: validatorOf(DoneSchema, 'the answer of the workbench'),
+  bulk: validatorOf(BulkDoneSchema, 'the answer of the workbench'),
 };
 
 export type CasesPage = Sealed<typeof PageSchema>;
 export type ShownCase = Sealed<typeof ShownSchema>;
 export type CaseDone = Sealed<typeof DoneSchema>;
+export type BulkDone = Sealed<typeof BulkDoneSchema>;
 
 /** The routes of the case workbench. */
 export class CaseApi {
@@ -41,6 +54,11 @@ export class CaseApi {
     readonly idempotency_key: string;
   }): Promise<CaseDone> {
     return await this.door.ask('cases', { ...posted('/v1/cases', request), repeatable: true }, readers.done);
+  }
+
+  async decideMany(request: BulkFinding): Promise<BulkDone> {
+    const call = posted('/v1/cases/dispositions', request);
+    return await this.door.ask('cases', { ...call, repeatable: true }, readers.bulk);
   }
 
   async command(

@@ -1,5 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import type { CaseEvent, Command } from '../../modules/case-workbench/case.schema.js';
+import { readFile } from 'node:fs/promises';
+import { BULK_MAX, type CaseEvent, type Command } from '../../modules/case-workbench/case.schema.js';
+import type { Digest } from '../../rails/digest.js';
+import { ProbityError } from '../../rails/errors/probity-error.js';
 import { CaseApi, type CaseDone } from '../client/case-api.js';
 import { throughDoor } from '../client/through-door.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
@@ -100,6 +103,56 @@ export async function doInCase(
       return answer(terminal, await new CaseApi(api).command(caseId, request));
     },
   );
+}
+
+export interface CaseDecideFlags extends CaseDoFlags {
+  readonly found: string;
+  readonly reason: string;
+  readonly file?: string;
+}
+
+/** One finding, about one case or about many. @throws CONFIG_INVALID where no case is named, or too many */
+export async function decideCases(
+  units: UnitTable,
+  named: readonly string[],
+  flags: CaseDecideFlags,
+  terminal: Terminal,
+): Promise<ExitCode> {
+  const { found: disposition, reason, file, key = randomUUID(), seen } = flags;
+  const ids = [...named, ...(file === undefined ? [] : await linesOf(file))];
+  const [only] = ids;
+  if (only === undefined || ids.length > BULK_MAX)
+    throw new ProbityError(
+      'CONFIG_INVALID',
+      `name 1 to ${BULK_MAX} cases, as words or in --file; these are ${ids.length}`,
+    );
+  if (ids.length === 1)
+    return await doInCase(units, only, { type: 'SET_DISPOSITION', disposition, reason }, flags, terminal);
+  if (seen !== undefined) throw new ProbityError('CONFIG_INVALID', '--seen is about one case; these are several');
+  return await throughDoor(
+    { table: units, flags, terminal, name: 'case', roles: ['ig', 'labels', 'cases'] },
+    async ({ api }) => {
+      const cases = ids.map((case_id) => ({ case_id: case_id as Digest }));
+      const done = await new CaseApi(api).decideMany({ cases, disposition, reason, idempotency_key: key });
+      const refused = done.results.flatMap((result) => (result.outcome === 'REFUSED' ? [result] : []));
+      terminal.answer(done, [
+        `${disposition}: ${done.results.length - refused.length} of ${done.results.length} cases${done.outcome === 'NEW' ? '' : ', done before'}.`,
+        ...refused.map(({ case_id, code, detail }) => `  refused by ${case_id}: ${code}: ${detail}`),
+      ]);
+      return refused.length === 0 ? EXIT.OK : EXIT.FAILED;
+    },
+  );
+}
+
+/** The lines of a file that say something. */
+async function linesOf(path: string): Promise<readonly string[]> {
+  const text = await readFile(path, 'utf8').catch((error: unknown) => {
+    throw new ProbityError('CONFIG_INVALID', `${path} cannot be read`, { cause: error });
+  });
+  return text
+    .split(/\r?\n/)
+    .map((line) => line.trim())
+    .filter((line) => line !== '');
 }
 
 function answer(terminal: Terminal, done: CaseDone): ExitCode {

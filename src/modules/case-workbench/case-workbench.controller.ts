@@ -13,7 +13,16 @@ import { Caller, RequirePermission } from '../../substrate/http/principal.js';
 import { contextOf } from '../../substrate/http/telemetry.hooks.js';
 import type { Principal } from '../../substrate/identity/identity.port.js';
 import { outgoing } from '../../substrate/rpc/outgoing.js';
-import { type Case, type CaseEvent, type CasePage, CommandRequest, FindingRequest, STATUSES } from './case.schema.js';
+import {
+  BulkFindingRequest,
+  type Case,
+  type CaseEvent,
+  type CasePage,
+  CommandRequest,
+  FindingRequest,
+  STATUSES,
+} from './case.schema.js';
+import { type BulkDone, BulkFindings } from './bulk-findings.js';
 import { CaseWorkbenchService, type Done } from './case-workbench.service.js';
 import { CaseWorkbenchStore, type TimelineRow } from './case-workbench.store.js';
 
@@ -36,6 +45,7 @@ const requests = {
   open: validatorOf(OpenRequest, 'the request'),
   command: validatorOf(CommandRequest, 'the request'),
   finding: validatorOf(FindingRequest, 'the request'),
+  bulk: validatorOf(BulkFindingRequest, 'the request'),
 };
 
 const documented = (schema: TSchema): object => JSON.parse(JSON.stringify(schema)) as object;
@@ -46,6 +56,7 @@ export class CaseWorkbenchController {
   constructor(
     private readonly store: CaseWorkbenchStore,
     private readonly workbench: CaseWorkbenchService,
+    private readonly bulk: BulkFindings,
     private readonly clock: Clock,
   ) {}
 
@@ -127,6 +138,19 @@ export class CaseWorkbenchController {
     const { run_id: runId, event_id: eventId, reason, idempotency_key: key } = demand(requests.open, body);
     const context = outgoing(this.clock, CALL_LIMIT_MS, { trace: contextOf(request) ?? ROOT_CONTEXT });
     return await this.workbench.open({ runId, eventId, reason, key }, caller.actor, context);
+  }
+
+  @Post('dispositions')
+  @HttpCode(200)
+  @RequirePermission('cases.disposition')
+  @ApiOperation({
+    summary: 'One finding about up to 200 cases; a result per case, in their order',
+    description:
+      'One transaction. Each case is judged by itself: DONE, or REFUSED with a code. The same idempotency_key again gives the same results.',
+  })
+  @ApiBody({ schema: documented(BulkFindingRequest) })
+  async decideMany(@Body() body: unknown, @Caller() caller: Principal): Promise<BulkDone> {
+    return await this.bulk.decide(demand(requests.bulk, body), caller.actor);
   }
 
   @Post(':case_id/commands')

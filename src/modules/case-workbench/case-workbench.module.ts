@@ -1,4 +1,5 @@
 import { Module } from '@nestjs/common';
+import { BulkFindings } from './bulk-findings.js';
 import { CaseLabels } from './case-labels.job.js';
 import { CaseWorkbenchConsumer } from './case-workbench.consumer.js';
 import { CaseWorkbenchController } from './case-workbench.controller.js';
@@ -8,6 +9,6 @@ import { CaseWorkbenchStore } from './case-workbench.store.js';
 
 @Module({
   controllers: [CaseWorkbenchController, CaseWorkbenchConsumer],
-  providers: [CaseLabels, CaseWorkbenchService, CaseWorkbenchStore, DecisionSources],
+  providers: [BulkFindings, CaseLabels, CaseWorkbenchService, CaseWorkbenchStore, DecisionSources],
 })
 export class CaseWorkbenchModule {}

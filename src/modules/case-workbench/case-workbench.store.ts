@@ -5,7 +5,7 @@ import type { UtcMicros } from '../../rails/time.js';
 import type { Position, PositionStore, TopicPartition } from '../../substrate/bus/bus.port.js';
 import { type BatchEnd, movePosition, readPositions } from '../../substrate/bus/position-table.js';
 import { Database, type Queryable, type Transaction } from '../../substrate/database/database.port.js';
-import { after, type Identity, type NewEntry, type Subject } from './case.core.js';
+import { after, type CaseRefusal, type Identity, isCaseRefusal, type NewEntry, type Subject } from './case.core.js';
 import type { Case, CaseEvent } from './case.schema.js';
 
 /** A wish about one case. */
@@ -13,14 +13,13 @@ export interface Wish {
   readonly subject: Subject;
   /** By what it is recognised when it comes again: that of its first entry. */
   readonly identity: Identity;
-  /** What it comes to in the case as it stands under its lock; null for one that is not there yet. It may throw, and then nothing is appended. */
-  readonly entries: (found: Case | null) => readonly NewEntry[];
+  /** What it comes to in the case as it stands under its lock, or why to nothing; null for one that is not there yet. */
+  readonly entries: (found: Case | null) => readonly NewEntry[] | CaseRefusal;
 }
 
-export interface Added {
-  readonly outcome: IdempotencyOutcome;
-  readonly found: Case;
-}
+export type Added = { readonly found: Case } & (
+  { readonly outcome: IdempotencyOutcome } | { readonly outcome: 'REFUSED'; readonly refusal: CaseRefusal }
+);
 
 export interface CasesQuery {
   readonly limit: number;
@@ -68,22 +67,24 @@ export class CaseWorkbenchStore implements PositionStore {
     const rows: { readonly caseId: string; readonly event: CaseEvent; readonly content: Digest }[] = [];
     const outcomes = wishes.map(({ subject, identity, entries }) => {
       const outcome = judge(standing.get(identity.case_event_id), identity.content);
-      if (outcome !== 'NEW') return outcome;
+      if (outcome !== 'NEW') return { outcome };
       let found = cases.get(subject.case_id) ?? null;
-      for (const { content, ...entry } of entries(found)) {
+      const wanted = entries(found);
+      if (isCaseRefusal(wanted)) return { outcome: 'REFUSED', refusal: wanted } as const;
+      for (const { content, ...entry } of wanted) {
         const event = { ...entry, case_seq: (found?.case_seq ?? 0) + 1, recorded_at_utc: now } as CaseEvent;
         found = after(found, subject, event);
         rows.push({ caseId: subject.case_id, event, content });
         standing.set(event.case_event_id, content);
       }
       if (found !== null) cases.set(subject.case_id, found);
-      return outcome;
+      return { outcome };
     });
     if (rows.length > 0) await insert(transaction, rows, [...new Set(rows.map(({ caseId }) => caseId))], cases, now);
     return wishes.map(({ subject }, index) => {
       const found = cases.get(subject.case_id);
       if (found === undefined) throw new TypeError('a case begins with a trigger');
-      return { outcome: outcomes[index] ?? 'CONFLICT', found };
+      return { ...(outcomes[index] ?? { outcome: 'CONFLICT' }), found };
     });
   }
 
@@ -93,6 +94,11 @@ export class CaseWorkbenchStore implements PositionStore {
 
   async find(caseId: string, queryable: Queryable = this.database): Promise<Case | null> {
     return (await casesOf(queryable, [caseId])).get(caseId) ?? null;
+  }
+
+  /** Those of them that there are, by id. */
+  async findAll(caseIds: readonly string[], queryable: Queryable = this.database): Promise<ReadonlyMap<string, Case>> {
+    return await casesOf(queryable, caseIds);
   }
 
   async timeline(caseId: string, queryable: Queryable = this.database): Promise<readonly CaseEvent[]> {

@@ -35,7 +35,12 @@ export type NewEntry = DistributiveOmit<CaseEvent, 'case_seq' | 'recorded_at_utc
 type DistributiveOmit<Union, Key extends PropertyKey> = Union extends unknown ? Omit<Union, Key> : never;
 
 export type CaseCode =
-  'CASE_CLOSED' | 'CASE_NOT_CLOSED' | 'CASE_LABEL_PENDING' | 'CASE_QUEUE_UNKNOWN' | 'CASE_DISPOSITION_UNKNOWN';
+  | 'CASE_CLOSED'
+  | 'CASE_NOT_CLOSED'
+  | 'CASE_LABEL_PENDING'
+  | 'CASE_QUEUE_UNKNOWN'
+  | 'CASE_DISPOSITION_UNKNOWN'
+  | 'CASE_GONE_ON';
 export interface CaseRefusal {
   readonly code: CaseCode;
   readonly detail: string;
@@ -217,6 +222,12 @@ export function entriesOf(
       if (status !== 'CLOSED') return { code: 'CASE_NOT_CLOSED', detail: `the case is ${status}` };
       return [one({ reason: command.reason })];
   }
+}
+
+/** Refused where the case has gone on since somebody looked at it. */
+export function goneOn({ case_seq }: Case, seen: number | undefined): CaseRefusal | null {
+  if (seen === undefined || seen === case_seq) return null;
+  return { code: 'CASE_GONE_ON', detail: `it is at entry ${case_seq}, and ${seen} was seen` };
 }
 
 function withdrawn({

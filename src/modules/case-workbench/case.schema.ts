@@ -148,3 +148,29 @@ export const caseEventIdRecipe = defineRecipe<{ case_id: string; type: string; s
   1,
   { case_id: true, type: true, source_ref: true },
 );
+
+export const BULK_MAX = 200;
+
+/** One finding about many cases, once as a whole. */
+export const BulkFindingRequest = closed({
+  cases: Type.Array(closed({ case_id: DigestSchema, expected_seq: once.expected_seq }), {
+    minItems: 1,
+    maxItems: BULK_MAX,
+  }),
+  disposition: DispositionSchema,
+  reason: Text,
+  idempotency_key: Id,
+});
+export type BulkFinding = Sealed<typeof BulkFindingRequest>;
+
+/** What came of it in one case. */
+export const BulkAnswerSchema = Type.Union([
+  closed({ case_id: DigestSchema, outcome: Type.Literal('DONE'), case_event_id: DigestSchema }),
+  closed({
+    case_id: DigestSchema,
+    outcome: Type.Literal('REFUSED'),
+    code: Type.String(),
+    detail: Type.String({ maxLength: 1_000 }),
+  }),
+]);
+export type BulkAnswer = Sealed<typeof BulkAnswerSchema>;

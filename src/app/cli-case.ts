@@ -105,6 +105,16 @@ function addDeeds(cases: CliCommand, { table }: CliOptions, run: Run): void {
     .action((ids: readonly string[], flags: CaseDecideFlags) =>
       run(flags, (_, terminal) => decideCases(table, ids, flags, terminal)),
     );
+  deed('act', 'have something done about the payment', ' --action NOTIFY --reason "the customer is to be called"')
+    .requiredOption('--action <action>', 'an action of the policy cases.workbench')
+    .requiredOption('--reason <text>', 'why; it is recorded')
+    .action(
+      act(({ action, reason }: CaseDoFlags & { readonly action: string; readonly reason: string }) => ({
+        type: 'ASK_ACTION',
+        action,
+        reason,
+      })),
+    );
   for (const [name, type, what] of [
     ['close', 'CLOSE', 'end it'],
     ['reopen', 'REOPEN', 'take a closed one up again'],

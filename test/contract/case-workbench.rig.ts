@@ -1,17 +1,23 @@
 import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
+import { type AdmittedRecord, type AdmittedRecords } from '../../src/modules/case-workbench/admitted-records.js';
 import { BulkFindings } from '../../src/modules/case-workbench/bulk-findings.js';
 import type { Case, Command } from '../../src/modules/case-workbench/case.schema.js';
+import { CaseActions } from '../../src/modules/case-workbench/case-actions.job.js';
 import { CaseLabels } from '../../src/modules/case-workbench/case-labels.job.js';
 import { CaseWorkbenchConsumer } from '../../src/modules/case-workbench/case-workbench.consumer.js';
 import { CASES_POLICY } from '../../src/modules/case-workbench/case-workbench.policy.js';
 import { CaseWorkbenchService } from '../../src/modules/case-workbench/case-workbench.service.js';
 import { CaseWorkbenchStore } from '../../src/modules/case-workbench/case-workbench.store.js';
+import type { Receipt } from '../../src/modules/ingestion-gate/ingestion-gate.port.js';
 import type { AssertResult } from '../../src/modules/label-store/assertion.schema.js';
 import type { LabelStorePort } from '../../src/modules/label-store/label-store.port.js';
 import type { Actor } from '../../src/rails/actor.js';
+import { decisionIdRecipe } from '../../src/rails/decision/ids.js';
 import { digestText } from '../../src/rails/digest.js';
+import { payloadHash } from '../../src/rails/envelope.js';
 import { ProbityError } from '../../src/rails/errors/probity-error.js';
+import { readEvent } from '../../src/rails/events/read-event.js';
 import { sealPolicy } from '../../src/rails/policy-rev.js';
 import type { RecordBatch } from '../../src/substrate/bus/bus.port.js';
 import { ManualClock } from '../../src/substrate/clock/manual.clock.js';
@@ -59,11 +65,55 @@ export class Labels {
   }
 }
 
+/** The gate as the workbench sees one: away, putting off, refusing, or with one receipt per event. */
+export class Gate {
+  mode: 'away' | 'for now' | 'refusing' | 'well' = 'well';
+  /** The very texts that were admitted, by event id. */
+  readonly admitted = new Map<string, string>();
+  submissions = 0;
+
+  submit({ events }: { readonly events: readonly string[] }): Promise<object> {
+    if (this.mode === 'away') return Promise.reject(new ProbityError('RPC_UNAVAILABLE', 'away'));
+    this.submissions += events.length;
+    return Promise.resolve({ results: events.map((text) => this.#answer(text)) });
+  }
+
+  #answer(text: string): object {
+    const { event_id } = JSON.parse(text) as { event_id: string };
+    const receipt_id = digestText(`receipt of ${event_id}`);
+    if (this.mode !== 'well') {
+      const reason_codes = [this.mode === 'refusing' ? 'SCHEMA_FAIL' : 'RUN_NOT_READY'];
+      return {
+        decision: 'QUARANTINE',
+        receipt_id,
+        event_id,
+        reason_codes,
+        retryable: this.mode === 'for now',
+        detail: 'x',
+      };
+    }
+    const before = this.admitted.get(event_id);
+    // Other content under an identity that is taken is what never must be sent.
+    if (before !== undefined && before !== text) throw new Error('another event under the same id');
+    this.admitted.set(event_id, text);
+    return {
+      decision: before === undefined ? 'ADMIT' : 'DUPLICATE',
+      receipt_id,
+      event_id,
+      reason_codes: [],
+      retryable: false,
+    };
+  }
+}
+
 /** A workbench over a database, with a run of its own, beside stand-ins of the units that it calls. */
 export class CaseRig {
   readonly pins;
   readonly clock = new ManualClock();
   readonly labels = new Labels();
+  readonly gate = new Gate();
+  /** What stands on the bus by the gate's receipts, by event id. */
+  readonly standing = new Map<string, AdmittedRecord>();
   /** Decisions that were admitted, and what each was about. */
   readonly known = new Map<string, string>();
   readonly unit: ReturnType<CaseRig['life']>;
@@ -83,6 +133,7 @@ export class CaseRig {
     const { telemetry, metricsText } = recordedTelemetry();
     const job = new CaseLabels(store, labels.port, policies, clock, telemetry);
     const gate = {
+      submit: async (request: { readonly events: readonly string[] }) => await this.gate.submit(request),
       receipts: ({ event_ids: [id] }: { event_ids: readonly string[] }) =>
         Promise.resolve({ receipts: [id === 'unknown' ? null : { event_id: id, pins }] }),
     };
@@ -90,10 +141,48 @@ export class CaseRig {
       eventsOf: (_: string, ids: readonly string[]) =>
         Promise.resolve(new Map(ids.flatMap((id) => (known.has(id) ? [[id, known.get(id) ?? ''] as const] : [])))),
     };
-    const service = new CaseWorkbenchService(store, job, gate as never, policies, clock, telemetry);
+    const records = {
+      find: (runId: string, ids: readonly string[]) =>
+        Promise.resolve(
+          new Map(ids.flatMap((id) => (this.#stands(runId, id) === undefined ? [] : [[id, this.#stands(runId, id)]]))),
+        ),
+    } as unknown as AdmittedRecords;
+    const actions = new CaseActions(store, gate as never, records, clock, telemetry);
+    const service = new CaseWorkbenchService(store, job, actions, gate as never, policies, clock, telemetry);
     const consumer = new CaseWorkbenchConsumer(store, sources as never, policies, clock, telemetry);
     const bulk = new BulkFindings(store, job, policies, clock, telemetry);
-    return { store, job, service, consumer, bulk, metricsText };
+    return { store, job, service, consumer, bulk, actions, records, metricsText };
+  }
+
+  #stands(runId: string, id: string): AdmittedRecord | undefined {
+    return runId === this.pins.run_id ? this.standing.get(id) : undefined;
+  }
+
+  /** A payment that was decided, both on the bus. @returns the decision's event */
+  decides(event: string, outcome = 'QUEUE', payment: object = {}, change: object = {}): object {
+    const payload = {
+      transaction_id: `own-${event}`,
+      amount_minor: 100,
+      currency: 'EUR',
+      card_id: 'card-1',
+      ...payment,
+    };
+    const id = decisionIdRecipe.derive({ pins: this.pins, event_id: event, scope: 'payment' }) as string;
+    const decision = decidedEvent(this.pins, id, { outcome, event }, change);
+    const paid = { ...this.pins, event_id: event, event_type: 'transaction', schema_version: 'v1' };
+    this.stands({ ...paid, producer: 'payments-api', ts_utc: '2026-01-01T00:00:00.000000Z', payload });
+    this.stands(decision);
+    return decision;
+  }
+
+  /** A record with its receipt. */
+  stands(event: object): void {
+    const value = recordOf(event, 0).value;
+    const read = readEvent(value);
+    if (!read.ok) throw new Error(read.says);
+    const payload_hash = payloadHash(read.event.envelope);
+    const receipt = { payload_hash, receipt_id: digestText(read.event.eventId), pins: this.pins } as unknown as Receipt;
+    this.standing.set(read.event.eventId, { receipt, event: read.event, value });
   }
 
   async opened(key = 'open', event = `e-${this.run}`, by = ANN): Promise<Case> {

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe } from '@jest/globals';
 import { type ControlGround, openControlGround } from '../support/control-ground.js';
 import { caseWorkbenchSuite } from './case-workbench.contract.js';
+import { caseActionSuite } from './case-actions.cases.js';
 import { bulkFindingSuite } from './case-bulk.cases.js';
 import { decisionSourcesSuite } from './decision-sources.contract.js';
 
@@ -14,5 +15,6 @@ describe('case workbench, embedded database and bus', () => {
 
   caseWorkbenchSuite(() => ground.database);
   bulkFindingSuite(() => ground.database);
+  caseActionSuite(() => ground.database);
   decisionSourcesSuite(() => ground.bus);
 });

@@ -178,6 +178,31 @@ export function casesSuite(flavour: 'embedded' | 'real', groups: readonly string
       });
     });
 
+    it('has something done about the payment, once, as the case tells, and ledger and bus agree on it', async () => {
+      const [found] = ((await command('list')).answer as { cases: Case[] }).cases;
+      const id = found?.case_id ?? '';
+      const act = ['act', id, '--action', 'RELEASE', '--reason', 'spoke to her', '--key', 'release-1'];
+      expect(await command(...act)).toMatchObject({ code: 0, answer: { outcome: 'NEW' } });
+      expect(await command(...act)).toMatchObject({ code: 0, answer: { outcome: 'DUPLICATE' } });
+      const done = await eventually(
+        async () => await caseNow(id),
+        ({ actions }) => actions.some(({ state }) => state === 'EXECUTED'),
+        30_000,
+      );
+      expect(done.actions).toMatchObject([{ action: 'RELEASE', state: 'EXECUTED' }]);
+      const { body } = await (await door.client('al')).get('/v1/dispositions/large');
+      expect(body).toMatchObject({
+        dispositions: [{ outcome: 'APPROVE', reason_codes: ['CASE_REVIEW'] }, { outcome: 'QUEUE' }],
+      });
+      const { custody } = await door.reconciled(RUN);
+      expect(custody).toMatchObject({ intents_unplanned: { count: 0 }, intents_open: { count: 0 } });
+      expect(await command('act', id, '--action', 'BURN', '--reason', 'x')).toMatchObject({
+        code: 1,
+        stderr: expect.stringContaining('CASE_ACTION_UNKNOWN') as unknown,
+      });
+      await command('decide', id, id, '--found', 'INCONCLUSIVE', '--reason', 'still cannot be told');
+    });
+
     it('lets an analyst work, and refuses the finding of one who may not say what was found', async () => {
       if (!door.embedded) return;
       const [found] = ((await command('list')).answer as { cases: Case[] }).cases;
@@ -191,6 +216,10 @@ export function casesSuite(flavour: 'embedded' | 'real', groups: readonly string
         status: 403,
         body: { code: 'AUTHZ_DENIED' },
       });
+      const acts = { action: 'RELEASE', reason: 'so it seems', idempotency_key: 'ann-4' };
+      expect(await ann.post(`${path}/actions`, acts)).toMatchObject({ status: 403 });
+      const many = { ...finding, cases: [{ case_id: found?.case_id }] };
+      expect(await ann.post('/v1/cases/dispositions', many)).toMatchObject({ status: 403 });
       const smuggled = {
         command: { type: 'SET_DISPOSITION', disposition: 'FRAUD', reason: 'x' },
         idempotency_key: 'a-3',

@@ -67,10 +67,13 @@ export class CaseApi {
   ): Promise<CaseDone> {
     const { command, ...once } = request;
     const path = `/v1/cases/${encodeURIComponent(caseId)}`;
+    const { type, ...says } = command;
     const call =
-      command.type === 'SET_DISPOSITION'
-        ? posted(`${path}/dispositions`, { disposition: command.disposition, reason: command.reason, ...once })
-        : posted(`${path}/commands`, request);
+      type === 'SET_DISPOSITION'
+        ? posted(`${path}/dispositions`, { ...says, ...once })
+        : type === 'ASK_ACTION'
+          ? posted(`${path}/actions`, { ...says, ...once })
+          : posted(`${path}/commands`, request);
     return await this.door.ask('cases', { ...call, repeatable: true }, readers.done);
   }
 }

@@ -54,6 +54,9 @@ export async function showCase(
       `Case ${found.case_id}: ${found.status} in ${found.queue}, ${found.priority}, ${found.assignee ?? 'nobody has it'}`,
       `  about event ${found.subject_event_id} of run ${found.pins.run_id}`,
       `  found: ${found.disposition?.value ?? 'nothing yet'}; label: ${found.label.state}${found.label.code === undefined ? '' : ` (${found.label.code})`}`,
+      ...found.actions.map(
+        ({ action, state, code }) => `  asked for: ${action}: ${state}${code === undefined ? '' : ` (${code})`}`,
+      ),
       ...found.evidence.map(({ kind, id }) => `  evidence: ${kind} ${id}`),
       '',
       ...table(
@@ -189,6 +192,14 @@ function saysOf(event: CaseEvent): string {
       return event.label_id;
     case 'LABEL_REJECTED':
       return `${event.code}: ${event.detail}`;
+    case 'ACTION_SUBMITTED':
+      return `${event.action} (${event.action_type}): ${event.reason}`;
+    case 'ACTION_ADMITTED':
+      return event.receipt_id;
+    case 'ACTION_REFUSED':
+      return `${event.code}: ${event.detail}`;
+    case 'ACTION_OUTCOME':
+      return [event.status, event.reason_codes.join(', ')].filter((text) => text !== '').join(': ');
     case 'CASE_CLOSED':
     case 'CASE_REOPENED':
       return event.reason;

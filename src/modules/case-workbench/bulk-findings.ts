@@ -74,7 +74,7 @@ export class BulkFindings {
     const command: Command = { type: 'SET_DISPOSITION', disposition, reason };
     // Of the person's own: two people with the same key do not meet in a case.
     const key = `bulk:${digestCanonical({ actor: actor.actor_id, key: idempotency_key })}`;
-    const policy = this.policies.inForce(CASES_POLICY).body;
+    const { body: policy, policy_rev: policyRev } = this.policies.inForce(CASES_POLICY);
     const known = await this.store.findAll(
       cases.map(({ case_id }) => case_id),
       transaction,
@@ -85,7 +85,9 @@ export class BulkFindings {
       const entries = (standing: Case | null): ReturnType<Wish['entries']> => {
         if (standing === null) throw new TypeError('a case is never taken away');
         const supersedes = standing.label.label_id;
-        return goneOn(standing, expected_seq) ?? entriesOf(standing, command, { actor, key, policy, supersedes });
+        return (
+          goneOn(standing, expected_seq) ?? entriesOf(standing, command, { actor, key, policy, policyRev, supersedes })
+        );
       };
       const { pins, subject_event_id } = found;
       return { subject: { case_id, pins, subject_event_id }, identity: identityOf(case_id, command, key), entries };

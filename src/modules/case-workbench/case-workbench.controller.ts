@@ -14,6 +14,7 @@ import { contextOf } from '../../substrate/http/telemetry.hooks.js';
 import type { Principal } from '../../substrate/identity/identity.port.js';
 import { outgoing } from '../../substrate/rpc/outgoing.js';
 import {
+  ActionRequest,
   BulkFindingRequest,
   type Case,
   type CaseEvent,
@@ -45,6 +46,7 @@ const requests = {
   open: validatorOf(OpenRequest, 'the request'),
   command: validatorOf(CommandRequest, 'the request'),
   finding: validatorOf(FindingRequest, 'the request'),
+  action: validatorOf(ActionRequest, 'the request'),
   bulk: validatorOf(BulkFindingRequest, 'the request'),
 };
 
@@ -174,6 +176,21 @@ export class CaseWorkbenchController {
   async decide(@Param('case_id') caseId: string, @Body() body: unknown, @Caller() caller: Principal): Promise<Done> {
     const { disposition, reason, ...once } = demand(requests.finding, body);
     const command = { type: 'SET_DISPOSITION', disposition, reason } as const;
+    return await this.workbench.command(caseId, { command, ...once }, caller.actor);
+  }
+
+  @Post(':case_id/actions')
+  @HttpCode(200)
+  @RequirePermission('cases.act')
+  @ApiOperation({
+    summary: 'Asks the actions layer to do something about the payment, through the gate',
+    description:
+      'The entry ACTION_SUBMITTED comes first; ACTION_ADMITTED or ACTION_REFUSED says what the gate answered, ACTION_OUTCOME what was done.',
+  })
+  @ApiBody({ schema: documented(ActionRequest) })
+  async act(@Param('case_id') caseId: string, @Body() body: unknown, @Caller() caller: Principal): Promise<Done> {
+    const { action, reason, ...once } = demand(requests.action, body);
+    const command = { type: 'ASK_ACTION', action, reason } as const;
     return await this.workbench.command(caseId, { command, ...once }, caller.actor);
   }
 }

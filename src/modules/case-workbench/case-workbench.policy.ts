@@ -1,9 +1,9 @@
 import { Type } from '@sinclair/typebox';
-import { OutcomeSchema } from '../../rails/events/decision.schema.js';
+import { OutcomeSchema, PlannedActionSchema, ScopeSchema } from '../../rails/events/decision.schema.js';
 import { LabelTypeSchema, LabelValueSchema } from '../../rails/events/label.schema.js';
 import { closed, type Sealed } from '../../rails/schema.js';
 import type { PolicyFault, PolicyKind } from '../../substrate/policy/policy.port.js';
-import { CaseSchema, DispositionSchema, QueueSchema } from './case.schema.js';
+import { ActionNameSchema, CaseSchema, DispositionSchema, QueueSchema } from './case.schema.js';
 
 const { priority } = CaseSchema.properties;
 
@@ -28,6 +28,19 @@ export const CasesPolicySchema = closed({
     DispositionSchema,
     closed({
       label: Type.Union([closed({ label_type: LabelTypeSchema, label_value: LabelValueSchema }), Type.Null()]),
+    }),
+  ),
+  /** What a person may ask the actions layer for; whether it is done, the policy al.actions says. */
+  actions: Type.Record(
+    ActionNameSchema,
+    closed({
+      title: Type.String({ minLength: 1, maxLength: 200 }),
+      action_domain: PlannedActionSchema.properties.action_domain,
+      action_type: PlannedActionSchema.properties.action_type,
+      /** Of the decision that the case is about. */
+      scope: ScopeSchema,
+      /** The verdict that the effector is told; without one that of the decision. */
+      outcome: Type.Optional(OutcomeSchema),
     }),
   ),
   /** As which writer of the policy labels.store labels are sent. */

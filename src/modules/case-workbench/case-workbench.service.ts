@@ -11,6 +11,7 @@ import { Telemetry } from '../../substrate/telemetry/telemetry.port.js';
 import { IngestionGatePort } from '../ingestion-gate/ingestion-gate.port.js';
 import { type CaseRefusal, entriesOf, goneOn, identityOf, type NewEntry, subjectOf, triggered } from './case.core.js';
 import type { Case, Asked } from './case.schema.js';
+import { CaseActions } from './case-actions.job.js';
 import { CaseLabels } from './case-labels.job.js';
 import { CASES_POLICY } from './case-workbench.policy.js';
 import { CaseWorkbenchStore, type Wish } from './case-workbench.store.js';
@@ -29,6 +30,7 @@ export class CaseWorkbenchService {
   constructor(
     private readonly store: CaseWorkbenchStore,
     private readonly labels: CaseLabels,
+    private readonly actions: CaseActions,
     private readonly gate: IngestionGatePort,
     private readonly policies: Policies,
     private readonly clock: Clock,
@@ -71,11 +73,11 @@ export class CaseWorkbenchService {
     const found = await this.store.find(caseId);
     if (found === null) throw new ProbityError('CASE_NOT_FOUND', 'no case has this id');
     const { case_id, pins, subject_event_id } = found;
-    const policy = this.policies.inForce(CASES_POLICY).body;
+    const { body: policy, policy_rev: policyRev } = this.policies.inForce(CASES_POLICY);
     const entries = (now: Case | null): readonly NewEntry[] | CaseRefusal => {
       if (now === null) throw new TypeError('a case is never taken away');
       const supersedes = now.label.label_id;
-      return goneOn(now, expected_seq) ?? entriesOf(now, command, { actor, key, policy, supersedes });
+      return goneOn(now, expected_seq) ?? entriesOf(now, command, { actor, key, policy, policyRev, supersedes });
     };
     const identity = identityOf(case_id, command, key);
     return await this.#carryOut(
@@ -101,6 +103,7 @@ export class CaseWorkbenchService {
       throw new ProbityError('CASE_IDEMPOTENCY_CONFLICT', 'something else was asked for under this key');
     this.telemetry.logger.info('case_command', { case_id: found.case_id, type, outcome, actor: actor.actor_id });
     if (found.label.state === 'PENDING') this.labels.wake();
+    if (found.actions.some(({ state }) => state === 'SUBMITTED')) this.actions.wake();
     return { outcome, case: found };
   }
 }

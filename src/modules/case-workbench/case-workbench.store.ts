@@ -37,6 +37,13 @@ export interface Numbered<Value> {
 
 export type Submitted = Extract<CaseEvent, { readonly type: 'LABEL_SUBMITTED' }>;
 
+export type ActionSubmitted = Extract<CaseEvent, { readonly type: 'ACTION_SUBMITTED' }>;
+
+export interface ActionOnItsWay {
+  readonly found: Case;
+  readonly submitted: ActionSubmitted;
+}
+
 export interface TimelineRow {
   readonly number: number;
   readonly case_id: string;
@@ -145,6 +152,36 @@ export class CaseWorkbenchStore implements PositionStore {
     return rows;
   }
 
+  /** Wishes of people of which the gate has said nothing yet, oldest case first. */
+  async actionsOnTheirWay(limit: number): Promise<readonly ActionOnItsWay[]> {
+    const { rows } = await this.database.query<ActionOnItsWay>(
+      {
+        text: `select c.state as found, t.event as submitted
+               from (select state, case_id from cases where actions_submitted > 0 order by number limit $1) as c
+               join timeline t on t.case_id = c.case_id and t.type = 'ACTION_SUBMITTED'
+               where c.state->'actions' @> jsonb_build_array(
+                 jsonb_build_object('intent_id', t.event->'intent_id', 'state', 'SUBMITTED'))
+               order by t.number limit $1`,
+        readOnly: true,
+      },
+      [limit],
+    );
+    return rows;
+  }
+
+  /** The cases in which these intents were asked for, by intent. */
+  async casesOfIntents(intentIds: readonly string[]): Promise<ReadonlyMap<string, Case>> {
+    const { rows } = await this.database.query<{ intent_id: string; state: Case }>(
+      {
+        text: `select t.event->>'intent_id' as intent_id, c.state from timeline t join cases c using (case_id)
+               where t.type = 'ACTION_SUBMITTED' and t.event->>'intent_id' = any($1::text[])`,
+        readOnly: true,
+      },
+      [intentIds],
+    );
+    return new Map(rows.map(({ intent_id, state }) => [intent_id, state]));
+  }
+
   /** Cases whose label was submitted and not answered, oldest first. */
   async labelsOnTheirWay(limit: number): Promise<readonly Case[]> {
     const { rows } = await this.database.query<{ state: Case }>(
@@ -218,10 +255,10 @@ async function insert(
   await transaction.query(
     {
       name: 'cases_changed',
-      text: `insert into cases (case_id, run_id, status, queue, assignee, label_state, state, changed_at)
-        select *, $8::timestamptz from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::jsonb[])
+      text: `insert into cases (case_id, run_id, status, queue, assignee, label_state, state, actions_submitted, changed_at)
+        select *, $9::timestamptz from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::jsonb[], $8::integer[])
         on conflict (case_id) do update set status = excluded.status, queue = excluded.queue, assignee = excluded.assignee,
-          label_state = excluded.label_state, state = excluded.state, changed_at = excluded.changed_at`,
+          label_state = excluded.label_state, state = excluded.state, actions_submitted = excluded.actions_submitted, changed_at = excluded.changed_at`,
     },
     [
       changed.map(({ case_id }) => case_id),
@@ -231,6 +268,7 @@ async function insert(
       changed.map(({ assignee }) => assignee),
       changed.map(({ label }) => label.state),
       changed.map((one) => JSON.stringify(one)),
+      changed.map(({ actions }) => actions.filter(({ state }) => state === 'SUBMITTED').length),
       now,
     ],
   );

@@ -1,10 +1,14 @@
 import type { Actor } from '../../rails/actor.js';
 import { digestCanonical, inOrder } from '../../rails/canonical-json.js';
 import type { Digest } from '../../rails/digest.js';
+import type { ActionOutcome } from '../../rails/events/action-outcome.schema.js';
+import type { IdempotencyKey } from '../../rails/events/decision.schema.js';
 import { WITHDRAWN } from '../../rails/events/label.schema.js';
 import type { RunPins } from '../../rails/pins.js';
+import type { PolicyRev } from '../../rails/policy-rev.js';
 import {
   type Case,
+  caseActionRecipe,
   type CaseEvent,
   caseEventIdRecipe,
   caseIdRecipe,
@@ -14,6 +18,9 @@ import {
   type TRIGGERS,
 } from './case.schema.js';
 import type { CasesPolicy } from './case-workbench.policy.js';
+
+/** A case in which more is wanted is none for people to work on by hand. */
+const ACTIONS_MAX = 50;
 
 /** What a case is about; the rest of it is its timeline. */
 export interface Subject {
@@ -40,7 +47,9 @@ export type CaseCode =
   | 'CASE_LABEL_PENDING'
   | 'CASE_QUEUE_UNKNOWN'
   | 'CASE_DISPOSITION_UNKNOWN'
-  | 'CASE_GONE_ON';
+  | 'CASE_GONE_ON'
+  | 'CASE_ACTION_UNKNOWN'
+  | 'CASE_ACTIONS_TOO_MANY';
 export interface CaseRefusal {
   readonly code: CaseCode;
   readonly detail: string;
@@ -63,7 +72,14 @@ export function after(before: Case | null, subject: Subject, event: CaseEvent): 
     return {
       ...subject,
       ...{ case_seq, status: 'NEW', queue: event.queue, priority: event.priority, assignee: null, disposition: null },
-      ...{ label: { state: 'NONE' }, triggers: 1, evidence: event.evidence, opened_at_utc: at, changed_at_utc: at },
+      ...{
+        label: { state: 'NONE' },
+        actions: [],
+        triggers: 1,
+        evidence: event.evidence,
+        opened_at_utc: at,
+        changed_at_utc: at,
+      },
     };
   }
   if (case_seq !== before.case_seq + 1) throw new TypeError(`entry ${case_seq} does not follow on ${before.case_seq}`);
@@ -108,6 +124,21 @@ function changed(before: Case, event: CaseEvent): Partial<Case> {
       return event.disposition_event_id === before.disposition?.case_event_id
         ? { label: { ...before.label, state: 'REJECTED', code: event.code } }
         : {};
+    case 'ACTION_SUBMITTED': {
+      const { intent_id, action } = event;
+      return { actions: [...before.actions, { intent_id, action, state: 'SUBMITTED' }], status: taken };
+    }
+    case 'ACTION_ADMITTED':
+      return { actions: withState(before.actions, event.intent_id, { state: 'ADMITTED' }) };
+    case 'ACTION_REFUSED':
+      return { actions: withState(before.actions, event.intent_id, { state: 'REFUSED', code: event.code }) };
+    case 'ACTION_OUTCOME': {
+      const { intent_id, status: state, reason_codes } = event;
+      const [code] = reason_codes;
+      return {
+        actions: withState(before.actions, intent_id, { state, ...(code === undefined ? {} : { code }) }),
+      };
+    }
     case 'CASE_CLOSED':
       return { status: 'CLOSED' };
     case 'CASE_REOPENED':
@@ -118,6 +149,20 @@ function changed(before: Case, event: CaseEvent): Partial<Case> {
 function withEvidence(known: readonly Evidence[], more: readonly Evidence[]): Case['evidence'] {
   const names = new Set(known.map(({ kind, id }) => `${kind} ${id}`));
   return [...known, ...more.filter(({ kind, id }) => !names.has(`${kind} ${id}`))];
+}
+
+type CaseAction = Case['actions'][number];
+const ON_THEIR_WAY: ReadonlySet<CaseAction['state']> = new Set(['SUBMITTED', 'ADMITTED']);
+
+/** An end stands: the gate's answer may be written down after the outcome, which came another way. */
+function withState(
+  actions: Case['actions'],
+  intentId: CaseAction['intent_id'],
+  answer: Pick<CaseAction, 'state' | 'code'>,
+): Case['actions'] {
+  return actions.map((one) =>
+    one.intent_id === intentId && ON_THEIR_WAY.has(one.state) ? { ...one, ...answer } : one,
+  );
 }
 
 export interface Trigger {
@@ -146,6 +191,7 @@ const ENTRY_OF = {
   NOTE: 'NOTE_ADDED',
   ATTACH_EVIDENCE: 'EVIDENCE_ATTACHED',
   SET_DISPOSITION: 'DISPOSITION_SET',
+  ASK_ACTION: 'ACTION_SUBMITTED',
   CLOSE: 'CASE_CLOSED',
   REOPEN: 'CASE_REOPENED',
 } as const satisfies Record<Command['type'], CaseEvent['type']>;
@@ -164,17 +210,19 @@ export function identityOf(caseId: Digest, command: Command, key: string): Ident
 
 /** What a command comes to in a case as it stands. */
 export function entriesOf(
-  { case_id, status, label, disposition }: Case,
+  { case_id, pins, status, label, disposition, actions }: Case,
   command: Command,
   {
     actor,
     key,
     policy,
+    policyRev,
     supersedes,
   }: {
     readonly actor: Actor;
     readonly key: string;
     readonly policy: CasesPolicy;
+    readonly policyRev: PolicyRev;
     /** The last label that the store took for this case. */
     readonly supersedes: Digest | undefined;
   },
@@ -214,6 +262,18 @@ export function entriesOf(
       const submitted = { disposition_event_id: set.case_event_id, ...says };
       return [set, one({ ...submitted, ...(supersedes === undefined ? {} : { supersedes }) }, 'LABEL_SUBMITTED')];
     }
+    case 'ASK_ACTION': {
+      const { action, reason } = command;
+      const asked = policy.actions[action];
+      if (asked === undefined) return { code: 'CASE_ACTION_UNKNOWN', detail: `no action is called ${action}` };
+      if (actions.length >= ACTIONS_MAX)
+        return { code: 'CASE_ACTIONS_TOO_MANY', detail: `${ACTIONS_MAX} were asked for in this case` };
+      const { title: _title, ...wish } = asked;
+      const { case_event_id } = identityOf(case_id, command, key);
+      const { action_domain, action_type } = wish;
+      const intent_id = caseActionRecipe.derive({ pins, case_event_id, action_domain, action_type });
+      return [one({ intent_id, action, ...wish, reason, policy_rev: policyRev })];
+    }
     case 'CLOSE':
       if (label.state === 'PENDING')
         return { code: 'CASE_LABEL_PENDING', detail: 'the label store has not answered yet: close it then' };
@@ -246,6 +306,28 @@ export function answered(
 ): NewEntry {
   const type = 'label_id' in answer ? 'LABEL_ACCEPTED' : 'LABEL_REJECTED';
   return entry(caseId, type, disposition_event_id, actor, { disposition_event_id, ...answer }, { type });
+}
+
+/** What the gate says of a wish. */
+export function actionAnswered(
+  caseId: Digest,
+  intent_id: IdempotencyKey,
+  answer: { readonly receipt_id: Digest } | { readonly code: string; readonly detail: string },
+  actor: Actor,
+): NewEntry {
+  const type = 'receipt_id' in answer ? 'ACTION_ADMITTED' : 'ACTION_REFUSED';
+  return entry(caseId, type, intent_id, actor, { intent_id, ...answer }, { type });
+}
+
+/** What the actions layer did about a wish: one entry, however often it is told. */
+export function actionEnded(
+  caseId: Digest,
+  { idempotency_key: intent_id, outcome_id, status, reason_codes, policy_rev, matched_rule_id }: ActionOutcome,
+  actor: Actor,
+): NewEntry {
+  const rule = matched_rule_id === undefined ? {} : { matched_rule_id };
+  const told = { intent_id, outcome_id, status, reason_codes, policy_rev, ...rule };
+  return entry(caseId, 'ACTION_OUTCOME', intent_id, actor, told, told);
 }
 
 function entry(

@@ -51,9 +51,19 @@ export function intentEnvelope(
   decision: Decision,
   pins: RunPins,
   trace?: TraceIds,
+  producer = DECISION_PRODUCER,
 ): OutgoingEvent {
-  const { idempotency_key: eventId } = intent;
-  return envelope(eventId, 'action_intent', decision.source_event.ts_utc, decision.decision_id, intent, pins, trace);
+  const { idempotency_key: id } = intent;
+  return envelope(
+    id,
+    'action_intent',
+    decision.source_event.ts_utc,
+    decision.decision_id,
+    intent,
+    pins,
+    trace,
+    producer,
+  );
 }
 
 function envelope(
@@ -64,6 +74,7 @@ function envelope(
   payload: object,
   pins: RunPins,
   trace: TraceIds | undefined,
+  producer = DECISION_PRODUCER,
 ): OutgoingEvent {
   const event = {
     ...pins,
@@ -71,7 +82,7 @@ function envelope(
     event_id: eventId,
     event_type: eventType,
     schema_version: 'v1',
-    producer: DECISION_PRODUCER,
+    producer,
     parent_event_id: parent,
     ts_utc: tsUtc,
     payload,

@@ -43,6 +43,24 @@ export const CASE_ERRORS = defineErrors({
     title: 'There is no such disposition.',
     remedy: 'Name one of dispositions in the policy cases.workbench.',
   },
+  CASE_ACTION_UNKNOWN: {
+    status: 422,
+    retryable: false,
+    title: 'There is no such action for people.',
+    remedy: 'Name one of actions in the policy cases.workbench.',
+  },
+  CASE_ACTIONS_TOO_MANY: {
+    status: 409,
+    retryable: false,
+    title: 'No more actions can be asked for in this case.',
+    remedy: 'Ask whoever carries them out by another way, and note it in the case.',
+  },
+  CASE_NOT_DECIDED: {
+    status: 409,
+    retryable: true,
+    title: 'No decision of this event stands on the bus.',
+    remedy: 'Ask for the action again, under a new key, once the event is decided.',
+  },
   CASE_GONE_ON: {
     status: 412,
     retryable: false,

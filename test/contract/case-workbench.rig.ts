@@ -4,6 +4,7 @@ import { type AdmittedRecord, type AdmittedRecords } from '../../src/modules/cas
 import { BulkFindings } from '../../src/modules/case-workbench/bulk-findings.js';
 import type { Case, Command } from '../../src/modules/case-workbench/case.schema.js';
 import { CaseActions } from '../../src/modules/case-workbench/case-actions.job.js';
+import { CaseEvidence, EVIDENCE_PERMISSION } from '../../src/modules/case-workbench/case-evidence.js';
 import { CaseLabels } from '../../src/modules/case-workbench/case-labels.job.js';
 import { CaseWorkbenchConsumer } from '../../src/modules/case-workbench/case-workbench.consumer.js';
 import { CASES_POLICY } from '../../src/modules/case-workbench/case-workbench.policy.js';
@@ -22,6 +23,8 @@ import { sealPolicy } from '../../src/rails/policy-rev.js';
 import type { RecordBatch } from '../../src/substrate/bus/bus.port.js';
 import { ManualClock } from '../../src/substrate/clock/manual.clock.js';
 import type { Database } from '../../src/substrate/database/database.port.js';
+import { PolicyAccess } from '../../src/substrate/identity/access.js';
+import type { Objects } from '../../src/substrate/objects/objects.port.js';
 import { StaticPolicies } from '../../src/substrate/policy/policy.port.js';
 import { outgoing } from '../../src/substrate/rpc/outgoing.js';
 import { recordedTelemetry } from '../support/telemetry.js';
@@ -121,6 +124,7 @@ export class CaseRig {
   constructor(
     readonly database: Database,
     readonly run: number,
+    private readonly objects?: Objects,
   ) {
     this.pins = pinsOf(run);
     this.unit = this.life();
@@ -151,7 +155,11 @@ export class CaseRig {
     const service = new CaseWorkbenchService(store, job, actions, gate as never, policies, clock, telemetry);
     const consumer = new CaseWorkbenchConsumer(store, sources as never, policies, clock, telemetry);
     const bulk = new BulkFindings(store, job, policies, clock, telemetry);
-    return { store, job, service, consumer, bulk, actions, records, metricsText };
+    const access = new PolicyAccess({ roles: { reader: ['cases.read', EVIDENCE_PERMISSION], looker: ['cases.read'] } });
+    // What a suite does not stand on it does not reach either.
+    const objects = this.objects ?? (undefined);
+    const evidence = new CaseEvidence(store, records, objects, access, policies, clock, telemetry);
+    return { store, evidence, job, service, consumer, bulk, actions, records, metricsText };
   }
 
   #stands(runId: string, id: string): AdmittedRecord | undefined {

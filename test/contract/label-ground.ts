@@ -7,11 +7,12 @@ import { s3Options, temporaryFolder } from '../support/objects-harness.js';
 import type { LabelGround } from './label-store.kit.js';
 import { scratchObjects } from './world-stream-producer.kit.js';
 
-/** What the label store stands on: on what `npm ci` brings, or on Postgres, Kafka and S3, with a topic and a bucket of the test's own. */
+/** What the label store stands on, or another unit with objects: on what `npm ci` brings, or on Postgres, Kafka and S3, with a topic and a bucket of the test's own. */
 export async function openLabelGround(
   kind: 'embedded' | 'external',
+  schema = 'label_store',
 ): Promise<LabelGround & { readonly close: () => Promise<void> }> {
-  const { database, bus, close } = await openControlGround(kind, 'label_store');
+  const { database, bus, close } = await openControlGround(kind, schema);
   const store = kind === 'embedded' ? await scratchObjects() : await bucketObjects();
   return {
     database,

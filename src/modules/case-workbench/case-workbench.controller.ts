@@ -23,18 +23,12 @@ import {
   FindingRequest,
   STATUSES,
 } from './case.schema.js';
+import { LIMIT, limitOf, numberOf } from './case-query.js';
 import { type BulkDone, BulkFindings } from './bulk-findings.js';
 import { CaseWorkbenchService, type Done } from './case-workbench.service.js';
 import { CaseWorkbenchStore, type TimelineRow } from './case-workbench.store.js';
 
-const LIMIT_MAX = 200;
 const CALL_LIMIT_MS = 5_000;
-const LIMIT = {
-  name: 'limit',
-  required: false,
-  schema: { type: 'integer', minimum: 1, maximum: LIMIT_MAX, default: 50 },
-} as const;
-
 const OpenRequest = closed({
   run_id: RunIdSchema,
   event_id: EventIdSchema,
@@ -200,18 +194,6 @@ function demand<Value>(validator: Validator<Value>, body: unknown): Value {
   if (verdict.ok) return verdict.value;
   const { at, says } = verdict.fault;
   throw new ProbityError('HTTP_REQUEST_INVALID', `${at === '' ? 'the body' : at} ${says}`);
-}
-
-function limitOf(text = '50'): number {
-  const limit = Number(text);
-  if (Number.isInteger(limit) && limit >= 1 && limit <= LIMIT_MAX) return limit;
-  throw new ProbityError('HTTP_REQUEST_INVALID', `limit is a whole number from 1 to ${LIMIT_MAX}`);
-}
-
-function numberOf(text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  if (/^[0-9]{1,15}$/.test(text)) return Number(text);
-  throw new ProbityError('HTTP_REQUEST_INVALID', 'cursor is that of an answer');
 }
 
 function assigneeOf(text: string, { actor }: Principal): string | null {

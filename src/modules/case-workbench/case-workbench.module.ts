@@ -2,6 +2,8 @@ import { Module } from '@nestjs/common';
 import { BulkFindings } from './bulk-findings.js';
 import { AdmittedRecords } from './admitted-records.js';
 import { CaseActions } from './case-actions.job.js';
+import { CaseDisclosuresController } from './case-disclosures.controller.js';
+import { CaseEvidence } from './case-evidence.js';
 import { CaseLabels } from './case-labels.job.js';
 import { CaseWorkbenchConsumer } from './case-workbench.consumer.js';
 import { CaseWorkbenchController } from './case-workbench.controller.js';
@@ -10,11 +12,12 @@ import { DecisionSources } from './decision-sources.js';
 import { CaseWorkbenchStore } from './case-workbench.store.js';
 
 @Module({
-  controllers: [CaseWorkbenchController, CaseWorkbenchConsumer],
+  controllers: [CaseDisclosuresController, CaseWorkbenchController, CaseWorkbenchConsumer],
   providers: [
     AdmittedRecords,
     BulkFindings,
     CaseActions,
+    CaseEvidence,
     CaseLabels,
     CaseWorkbenchService,
     CaseWorkbenchStore,

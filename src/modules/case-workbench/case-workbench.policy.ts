@@ -30,6 +30,11 @@ export const CasesPolicySchema = closed({
       label: Type.Union([closed({ label_type: LabelTypeSchema, label_value: LabelValueSchema }), Type.Null()]),
     }),
   ),
+  /** Which objects may be evidence and be read through the workbench; what the engine knows of the truth is none of it. */
+  evidence: closed({
+    prefixes: Type.Array(Type.String({ pattern: '^[a-z0-9_=-]+/([a-z0-9_=-]+/)*$' }), { uniqueItems: true }),
+    bytes_max: Type.Integer({ minimum: 1, maximum: 67_108_864 }),
+  }),
   /** What a person may ask the actions layer for; whether it is done, the policy al.actions says. */
   actions: Type.Record(
     ActionNameSchema,

@@ -48,6 +48,8 @@ export type CaseCode =
   | 'CASE_QUEUE_UNKNOWN'
   | 'CASE_DISPOSITION_UNKNOWN'
   | 'CASE_GONE_ON'
+  | 'CASE_EVIDENCE_FORBIDDEN'
+  | 'CASE_EVIDENCE_INVALID'
   | 'CASE_ACTION_UNKNOWN'
   | 'CASE_ACTIONS_TOO_MANY';
 export interface CaseRefusal {
@@ -144,6 +146,19 @@ function changed(before: Case, event: CaseEvent): Partial<Case> {
     case 'CASE_REOPENED':
       return { status: 'IN_PROGRESS' };
   }
+}
+
+/** What cannot be evidence: an object without its ref, or one that the workbench may not read for people. */
+export function evidenceFault({ kind, id, ref }: Evidence, { evidence }: CasesPolicy): CaseRefusal | null {
+  if (kind !== 'OBJECT')
+    return ref === undefined ? null : { code: 'CASE_EVIDENCE_INVALID', detail: `${kind} is named by its id alone` };
+  if (ref?.locator !== id)
+    return { code: 'CASE_EVIDENCE_INVALID', detail: 'an OBJECT has a ref, and its id is the key' };
+  if (evidence.prefixes.some((prefix) => id.startsWith(prefix))) return null;
+  return {
+    code: 'CASE_EVIDENCE_FORBIDDEN',
+    detail: `cases.workbench lets people read ${evidence.prefixes.join(', ')}`,
+  };
 }
 
 function withEvidence(known: readonly Evidence[], more: readonly Evidence[]): Case['evidence'] {
@@ -247,7 +262,7 @@ export function entriesOf(
     case 'NOTE':
       return [one({ text: command.text })];
     case 'ATTACH_EVIDENCE':
-      return [one({ evidence: command.evidence })];
+      return evidenceFault(command.evidence, policy) ?? [one({ evidence: command.evidence })];
     case 'SET_DISPOSITION': {
       const found = policy.dispositions[command.disposition];
       if (found === undefined)

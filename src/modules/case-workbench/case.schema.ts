@@ -12,6 +12,7 @@ import {
 import { defineRecipe } from '../../rails/identity-recipe.js';
 import { type RunPins, RunPinsSchema } from '../../rails/pins.js';
 import { PolicyRevSchema } from '../../rails/policy-rev.js';
+import { RefSchema } from '../../rails/ref.js';
 import { closed, safeInteger, type Sealed } from '../../rails/schema.js';
 import { UtcMicrosSchema } from '../../rails/time.js';
 
@@ -23,11 +24,21 @@ const Text = Type.String({ minLength: 1, maxLength: 4_000, pattern: '^[^\\x00]*$
 const Person = Type.String({ pattern: '^HUMAN::[!-~]{1,240}$' });
 const Id = Type.String({ minLength: 1, maxLength: 300, pattern: '^[!-~]([ -~]*[!-~])?$' });
 
-export const EVIDENCE_KINDS = ['DECISION', 'DLA_AUDIT_RECORD', 'ACTION_OUTCOME', 'EVENT', 'EXTERNAL_REF'] as const;
+export const EVIDENCE_KINDS = [
+  'DECISION',
+  'DLA_AUDIT_RECORD',
+  'ACTION_OUTCOME',
+  'EVENT',
+  'EXTERNAL_REF',
+  'OBJECT',
+] as const;
+
 /** What a case stands on, by reference alone: what it says stays where it is. */
 export const EvidenceSchema = closed({
   kind: Type.Union(EVIDENCE_KINDS.map((kind) => Type.Literal(kind))),
   id: Id,
+  /** Of an OBJECT alone, whose id is the key of the object. */
+  ref: Type.Optional(RefSchema),
 });
 export type Evidence = Sealed<typeof EvidenceSchema>;
 

@@ -55,6 +55,42 @@ export const CASE_ERRORS = defineErrors({
     title: 'No more actions can be asked for in this case.',
     remedy: 'Ask whoever carries them out by another way, and note it in the case.',
   },
+  CASE_EVIDENCE_UNKNOWN: {
+    status: 404,
+    retryable: false,
+    title: 'The case has no such evidence.',
+    remedy: 'Name a place in the list of evidence of the case, from 1.',
+  },
+  CASE_EVIDENCE_INVALID: {
+    status: 422,
+    retryable: false,
+    title: 'This is no evidence.',
+    remedy: 'Name an OBJECT by its ref, with the key as its id, and everything else by its id alone.',
+  },
+  CASE_EVIDENCE_FORBIDDEN: {
+    status: 403,
+    retryable: false,
+    title: 'Such objects are not read through cases.',
+    remedy: 'Whoever is responsible adds their prefix to evidence in the policy cases.workbench.',
+  },
+  CASE_EVIDENCE_ELSEWHERE: {
+    status: 409,
+    retryable: false,
+    title: 'This evidence is not read through the workbench.',
+    remedy: 'Look it up where it stands: the audit log, or the system outside that the reference names.',
+  },
+  CASE_EVIDENCE_UNAVAILABLE: {
+    status: 409,
+    retryable: true,
+    title: 'No such record of this run stands on the bus.',
+    remedy: 'Check the id; a record that was trimmed stands in the archive alone.',
+  },
+  CASE_EVIDENCE_TAMPERED: {
+    status: 500,
+    retryable: false,
+    title: 'The record is not the one that was admitted.',
+    remedy: 'Nothing was given out. Verify the audit log, and tell whoever is responsible for the bus.',
+  },
   CASE_NOT_DECIDED: {
     status: 409,
     retryable: true,

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe } from '@jest/globals';
 import { caseWorkbenchSuite } from './case-workbench.contract.js';
 import { caseActionSuite } from './case-actions.cases.js';
+import { caseAlikeSuite } from './case-alike.cases.js';
 import { bulkFindingSuite } from './case-bulk.cases.js';
 import { caseEvidenceSuite } from './case-evidence.cases.js';
 import { openLabelGround } from './label-ground.js';
@@ -15,6 +16,7 @@ describe('case workbench, external Postgres and Kafka', () => {
   afterAll(() => ground.close());
 
   caseWorkbenchSuite(() => ground.database);
+  caseAlikeSuite(() => ground.database);
   bulkFindingSuite(() => ground.database);
   caseActionSuite(() => ground.database);
   caseEvidenceSuite(() => ground);

@@ -6,6 +6,9 @@ import type { Case, Command } from '../../src/modules/case-workbench/case.schema
 import { CaseActions } from '../../src/modules/case-workbench/case-actions.job.js';
 import { CaseEvidence, EVIDENCE_PERMISSION } from '../../src/modules/case-workbench/case-evidence.js';
 import { CaseLabels } from '../../src/modules/case-workbench/case-labels.job.js';
+import { CaseMarks } from '../../src/modules/case-workbench/case-marks.job.js';
+import { CaseMarksStore } from '../../src/modules/case-workbench/case-marks.store.js';
+import { CaseNeighbours } from '../../src/modules/case-workbench/case-neighbours.js';
 import { CaseWorkbenchConsumer } from '../../src/modules/case-workbench/case-workbench.consumer.js';
 import { CASES_POLICY } from '../../src/modules/case-workbench/case-workbench.policy.js';
 import { CaseWorkbenchService } from '../../src/modules/case-workbench/case-workbench.service.js';
@@ -115,6 +118,10 @@ export class CaseRig {
   readonly clock = new ManualClock();
   readonly labels = new Labels();
   readonly gate = new Gate();
+  /** What the graph says to `neighbours`, or why it says nothing. */
+  readonly graph = {
+    neighbours: (_: object): Promise<object> => Promise.reject(new ProbityError('RPC_UNAVAILABLE', 'away')),
+  };
   /** What stands on the bus by the gate's receipts, by event id. */
   readonly standing = new Map<string, AdmittedRecord>();
   /** Decisions that were admitted, and what each was about. */
@@ -152,14 +159,17 @@ export class CaseRig {
         ),
     } as unknown as AdmittedRecords;
     const actions = new CaseActions(store, gate as never, records, clock, telemetry);
-    const service = new CaseWorkbenchService(store, job, actions, gate as never, policies, clock, telemetry);
-    const consumer = new CaseWorkbenchConsumer(store, sources as never, policies, clock, telemetry);
+    const marks = new CaseMarks(new CaseMarksStore(database), records, policies, clock, telemetry);
+    const service = new CaseWorkbenchService(store, job, actions, marks, gate as never, policies, clock, telemetry);
+    const consumer = new CaseWorkbenchConsumer(store, sources as never, marks, policies, clock, telemetry);
     const bulk = new BulkFindings(store, job, policies, clock, telemetry);
+    const marksStore = new CaseMarksStore(database);
+    const around = new CaseNeighbours(store, marksStore, this.graph as never, policies, clock);
     const access = new PolicyAccess({ roles: { reader: ['cases.read', EVIDENCE_PERMISSION], looker: ['cases.read'] } });
-    // What a suite does not stand on it does not reach either.
-    const objects = this.objects ?? (undefined);
+    // A suite without objects reads none.
+    const objects = this.objects as Objects;
     const evidence = new CaseEvidence(store, records, objects, access, policies, clock, telemetry);
-    return { store, evidence, job, service, consumer, bulk, actions, records, metricsText };
+    return { store, evidence, marks, around, job, service, consumer, bulk, actions, records, metricsText };
   }
 
   #stands(runId: string, id: string): AdmittedRecord | undefined {

@@ -16,6 +16,7 @@ import { Policies } from '../../substrate/policy/policy.port.js';
 import { Telemetry } from '../../substrate/telemetry/telemetry.port.js';
 import { actionEnded, type NewEntry, type Subject, subjectOf, type Trigger, triggered } from './case.core.js';
 import type { Case } from './case.schema.js';
+import { CaseMarks } from './case-marks.job.js';
 import { CASES_POLICY, type CasesPolicy } from './case-workbench.policy.js';
 import { CaseWorkbenchStore, type Wish } from './case-workbench.store.js';
 import { DecisionSources } from './decision-sources.js';
@@ -34,6 +35,7 @@ export class CaseWorkbenchConsumer {
   constructor(
     private readonly store: CaseWorkbenchStore,
     private readonly sources: DecisionSources,
+    private readonly marks: CaseMarks,
     private readonly policies: Policies,
     private readonly clock: Clock,
     private readonly telemetry: Telemetry,
@@ -64,6 +66,7 @@ export class CaseWorkbenchConsumer {
       this.#triggers.add(1, { trigger: triggers[index]?.trigger ?? 'none', outcome }),
     );
     const opened = added.filter(({ outcome }) => outcome === 'NEW').length;
+    if (opened > 0) this.marks.wake();
     if (opened > 0) this.telemetry.logger.info('cases_triggered', { partition: batch.partition, triggers: opened });
   }
 

@@ -24,6 +24,7 @@ import {
   STATUSES,
 } from './case.schema.js';
 import { LIMIT, limitOf, numberOf } from './case-query.js';
+import { CaseNeighbours, type Neighbourhood } from './case-neighbours.js';
 import { type BulkDone, BulkFindings } from './bulk-findings.js';
 import { CaseWorkbenchService, type Done } from './case-workbench.service.js';
 import { CaseWorkbenchStore, type TimelineRow } from './case-workbench.store.js';
@@ -53,6 +54,7 @@ export class CaseWorkbenchController {
     private readonly store: CaseWorkbenchStore,
     private readonly workbench: CaseWorkbenchService,
     private readonly bulk: BulkFindings,
+    private readonly around: CaseNeighbours,
     private readonly clock: Clock,
   ) {}
 
@@ -110,6 +112,32 @@ export class CaseWorkbenchController {
     const after = numberOf(cursor) ?? 0;
     const changes = await this.store.changes(after, limitOf(limitText));
     return { changes, cursor: String(changes.at(-1)?.number ?? after) };
+  }
+
+  @Get(':case_id/similar')
+  @RequirePermission('cases.read')
+  @ApiOperation({
+    summary: 'Cases of the run that share identifiers or reasons with this one, those that share most first',
+    description:
+      'state is PENDING until what the payment names was read, soon after the case was opened; ABSENT where its record is gone.',
+  })
+  @ApiQuery(LIMIT)
+  async similar(
+    @Param('case_id') caseId: string,
+    @Query('limit') limitText?: string,
+  ): Promise<Awaited<ReturnType<CaseNeighbours['similar']>>> {
+    return await this.around.similar(caseId, limitOf(limitText));
+  }
+
+  @Get(':case_id/neighbours')
+  @RequirePermission('cases.read')
+  @ApiOperation({
+    summary: 'What hangs together with the payment of the case, and which cases that has',
+    description:
+      'graph.status is UNAVAILABLE with a code where the graph cannot be asked; everything else is answered all the same.',
+  })
+  async neighbours(@Param('case_id') caseId: string, @Req() request: FastifyRequest): Promise<Neighbourhood> {
+    return await this.around.around(caseId, contextOf(request));
   }
 
   @Get(':case_id')

@@ -5,6 +5,9 @@ import { CaseActions } from './case-actions.job.js';
 import { CaseDisclosuresController } from './case-disclosures.controller.js';
 import { CaseEvidence } from './case-evidence.js';
 import { CaseLabels } from './case-labels.job.js';
+import { CaseMarks } from './case-marks.job.js';
+import { CaseMarksStore } from './case-marks.store.js';
+import { CaseNeighbours } from './case-neighbours.js';
 import { CaseWorkbenchConsumer } from './case-workbench.consumer.js';
 import { CaseWorkbenchController } from './case-workbench.controller.js';
 import { CaseWorkbenchService } from './case-workbench.service.js';
@@ -19,6 +22,9 @@ import { CaseWorkbenchStore } from './case-workbench.store.js';
     CaseActions,
     CaseEvidence,
     CaseLabels,
+    CaseMarks,
+    CaseMarksStore,
+    CaseNeighbours,
     CaseWorkbenchService,
     CaseWorkbenchStore,
     DecisionSources,

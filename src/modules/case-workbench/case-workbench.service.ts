@@ -13,6 +13,7 @@ import { type CaseRefusal, entriesOf, goneOn, identityOf, type NewEntry, subject
 import type { Case, Asked } from './case.schema.js';
 import { CaseActions } from './case-actions.job.js';
 import { CaseLabels } from './case-labels.job.js';
+import { CaseMarks } from './case-marks.job.js';
 import { CASES_POLICY } from './case-workbench.policy.js';
 import { CaseWorkbenchStore, type Wish } from './case-workbench.store.js';
 
@@ -31,6 +32,7 @@ export class CaseWorkbenchService {
     private readonly store: CaseWorkbenchStore,
     private readonly labels: CaseLabels,
     private readonly actions: CaseActions,
+    private readonly marks: CaseMarks,
     private readonly gate: IngestionGatePort,
     private readonly policies: Policies,
     private readonly clock: Clock,
@@ -64,7 +66,9 @@ export class CaseWorkbenchService {
       policy,
       actor,
     );
-    return await this.#carryOut({ subject, identity: entry, entries: () => [entry] }, 'OPEN', actor);
+    const done = await this.#carryOut({ subject, identity: entry, entries: () => [entry] }, 'OPEN', actor);
+    this.marks.wake();
+    return done;
   }
 
   /** @throws CASE_NOT_FOUND, CASE_PERSON_NEEDED, CASE_GONE_ON, CASE_IDEMPOTENCY_CONFLICT and what the case says to the command */

@@ -258,7 +258,8 @@ async function insert(
       text: `insert into cases (case_id, run_id, status, queue, assignee, label_state, state, actions_submitted, changed_at)
         select *, $9::timestamptz from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::jsonb[], $8::integer[])
         on conflict (case_id) do update set status = excluded.status, queue = excluded.queue, assignee = excluded.assignee,
-          label_state = excluded.label_state, state = excluded.state, actions_submitted = excluded.actions_submitted, changed_at = excluded.changed_at`,
+          label_state = excluded.label_state, state = excluded.state, actions_submitted = excluded.actions_submitted, changed_at = excluded.changed_at,
+          marks_state = case when cases.state->'triggers' = excluded.state->'triggers' then cases.marks_state else 'PENDING' end`,
     },
     [
       changed.map(({ case_id }) => case_id),

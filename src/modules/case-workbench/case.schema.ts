@@ -9,6 +9,7 @@ import {
   PlannedActionSchema,
   ScopeSchema,
 } from '../../rails/events/decision.schema.js';
+import { IDENTIFIER_TYPES } from '../../rails/graph/graph.schema.js';
 import { defineRecipe } from '../../rails/identity-recipe.js';
 import { type RunPins, RunPinsSchema } from '../../rails/pins.js';
 import { PolicyRevSchema } from '../../rails/policy-rev.js';
@@ -41,6 +42,14 @@ export const EvidenceSchema = closed({
   ref: Type.Optional(RefSchema),
 });
 export type Evidence = Sealed<typeof EvidenceSchema>;
+
+/** What cases may share: identifiers of the graph, who was paid, and why it was decided so. */
+export const MARK_KINDS = [...IDENTIFIER_TYPES, 'merchant', 'terminal', 'reason'] as const;
+export const MarkKindSchema = Type.Union(MARK_KINDS.map((kind) => Type.Literal(kind)));
+export interface Mark {
+  readonly kind: (typeof MARK_KINDS)[number];
+  readonly value: string;
+}
 
 export const TRIGGERS = ['DECISION_ESCALATION', 'ACTION_FAILURE', 'MANUAL_ASSERTION'] as const;
 

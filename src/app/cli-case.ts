@@ -5,10 +5,12 @@ import type { CliOptions, Run } from './cli-run.js';
 import {
   type CaseDecideFlags,
   type CaseDoFlags,
+  type CaseExportFlags,
   type CaseListFlags,
   type CaseOpenFlags,
   decideCases,
   doInCase,
+  exportCases,
   listCases,
   openCase,
   showCase,
@@ -48,6 +50,25 @@ export function addCaseCommands(program: CliCommand, options: CliOptions, run: R
       `\nExamples:\n  probity case open --event 51d2… --reason "customer called"\n\n${SEVERAL}\n\n${EXITS}`,
     )
     .action((flags: CaseOpenFlags) => run(flags, (_, terminal) => openCase(table, flags, terminal)));
+
+  doorway(cases.command('export'))
+    .description('write cases with all that happened in them into a file; it is recorded who did, and what for')
+    .requiredOption('--out <file>', 'the file; it must not be there yet')
+    .requiredOption('--purpose <text>', 'what for; it is recorded')
+    .addOption(
+      new Option('--format <format>', 'ndjson: a case with its entries a line; csv: cases alone')
+        .choices(['ndjson', 'csv'])
+        .default('ndjson'),
+    )
+    .option('--status <status>', 'of this status alone')
+    .option('--queue <queue>', 'of this queue alone')
+    .option('--assignee <who>', 'of this person alone (HUMAN::…, or me), or none for those that nobody has')
+    .option('--run <run>', 'of this run alone')
+    .addHelpText(
+      'after',
+      `\nExamples:\n  probity case export --out cases.ndjson --purpose "yearly review"\n\n${SEVERAL}\n\n${EXITS}`,
+    )
+    .action((flags: CaseExportFlags) => run(flags, (_, terminal) => exportCases(table, flags, terminal)));
 
   addDeeds(cases, options, run);
 }

@@ -3,7 +3,7 @@ import type { Case } from '../../src/modules/case-workbench/case.schema.js';
 import { systemActor } from '../../src/rails/actor.js';
 import { digestText } from '../../src/rails/digest.js';
 import type { Database } from '../../src/substrate/database/database.port.js';
-import { ANN, BOB, CaseRig } from './case-workbench.rig.js';
+import { ANN, BOB, CaseRig, changed } from './case-workbench.rig.js';
 
 /** One finding about many cases. */
 export function bulkFindingSuite(open: () => Database): void {
@@ -104,15 +104,20 @@ export function bulkFindingSuite(open: () => Database): void {
 /** The database, with the statements of its transactions counted. */
 function counting(database: Database): { readonly database: Database; readonly statements: () => number } {
   let statements = 0;
-  const counted = Object.create(database) as Database;
-  counted.transaction = async (work, options) =>
-    await database.transaction(async (transaction) => {
-      const spied = Object.create(transaction) as typeof transaction;
-      spied.query = async (statement, values) => {
-        statements += 1;
-        return await transaction.query(statement, values);
-      };
-      return await work(spied);
-    }, options);
+  const counted = changed(database, {
+    transaction: async (work, options) =>
+      await database.transaction(
+        async (transaction) =>
+          await work({
+            schema: transaction.schema,
+            afterCommit: (hook) => transaction.afterCommit(hook),
+            query: async (statement, values) => {
+              statements += 1;
+              return await transaction.query(statement, values);
+            },
+          }),
+        options,
+      ),
+  });
   return { database: counted, statements: () => statements };
 }

@@ -7,7 +7,7 @@ import { objectKey, type Ref } from '../../src/rails/ref.js';
 import type { Database } from '../../src/substrate/database/database.port.js';
 import type { Principal } from '../../src/substrate/identity/identity.port.js';
 import type { Objects } from '../../src/substrate/objects/objects.port.js';
-import { ANN, BOB, CaseRig } from './case-workbench.rig.js';
+import { ANN, BOB, CaseRig, changed } from './case-workbench.rig.js';
 
 const READER: Principal = { actor: ANN, keyId: 'ann', roles: ['reader'] };
 const LOOKER: Principal = { actor: BOB, keyId: 'bob', roles: ['looker'] };
@@ -127,11 +127,11 @@ export function caseEvidenceSuite(open: () => { readonly database: Database; rea
 
 /** A database that takes no record of readings. */
 function mute(database: Database): Database {
-  const muted = Object.create(database) as Database;
-  muted.query = async (statement, values) => {
-    const text = typeof statement === 'string' ? statement : statement.text;
-    if (text.includes('insert into evidence_reads')) throw new ProbityError('DATABASE_UNAVAILABLE', 'away');
-    return await database.query(statement, values);
-  };
-  return muted;
+  return changed(database, {
+    query: async (statement, values) => {
+      const text = typeof statement === 'string' ? statement : statement.text;
+      if (text.includes('insert into evidence_reads')) throw new ProbityError('DATABASE_UNAVAILABLE', 'away');
+      return await database.query(statement, values);
+    },
+  });
 }

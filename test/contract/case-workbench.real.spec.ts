@@ -5,6 +5,7 @@ import { caseAlikeSuite } from './case-alike.cases.js';
 import { bulkFindingSuite } from './case-bulk.cases.js';
 import { caseEvidenceSuite } from './case-evidence.cases.js';
 import { openLabelGround } from './label-ground.js';
+import { caseExportSuite } from './case-export.cases.js';
 import { decisionSourcesSuite } from './decision-sources.contract.js';
 
 describe('case workbench, external Postgres and Kafka', () => {
@@ -17,6 +18,7 @@ describe('case workbench, external Postgres and Kafka', () => {
 
   caseWorkbenchSuite(() => ground.database);
   caseAlikeSuite(() => ground.database);
+  caseExportSuite(() => ground.database);
   bulkFindingSuite(() => ground.database);
   caseActionSuite(() => ground.database);
   caseEvidenceSuite(() => ground);

@@ -5,6 +5,7 @@ import { BulkFindings } from '../../src/modules/case-workbench/bulk-findings.js'
 import type { Case, Command } from '../../src/modules/case-workbench/case.schema.js';
 import { CaseActions } from '../../src/modules/case-workbench/case-actions.job.js';
 import { CaseEvidence, EVIDENCE_PERMISSION } from '../../src/modules/case-workbench/case-evidence.js';
+import { CaseExport, EXPORT_PERMISSION } from '../../src/modules/case-workbench/case-export.js';
 import { CaseLabels } from '../../src/modules/case-workbench/case-labels.job.js';
 import { CaseMarks } from '../../src/modules/case-workbench/case-marks.job.js';
 import { CaseMarksStore } from '../../src/modules/case-workbench/case-marks.store.js';
@@ -165,11 +166,14 @@ export class CaseRig {
     const bulk = new BulkFindings(store, job, policies, clock, telemetry);
     const marksStore = new CaseMarksStore(database);
     const around = new CaseNeighbours(store, marksStore, this.graph as never, policies, clock);
-    const access = new PolicyAccess({ roles: { reader: ['cases.read', EVIDENCE_PERMISSION], looker: ['cases.read'] } });
+    const access = new PolicyAccess({
+      roles: { reader: ['cases.read', EVIDENCE_PERMISSION], looker: ['cases.read'], exporter: [EXPORT_PERMISSION] },
+    });
     // A suite without objects reads none.
     const objects = this.objects as Objects;
     const evidence = new CaseEvidence(store, records, objects, access, policies, clock, telemetry);
-    return { store, evidence, marks, around, job, service, consumer, bulk, actions, records, metricsText };
+    const exporter = new CaseExport(store, access, clock, telemetry);
+    return { store, evidence, exporter, marks, around, job, service, consumer, bulk, actions, records, metricsText };
   }
 
   #stands(runId: string, id: string): AdmittedRecord | undefined {
@@ -233,3 +237,14 @@ export class CaseRig {
 }
 
 export const FRAUD: Command = { type: 'SET_DISPOSITION', disposition: 'FRAUD', reason: 'card was stolen' };
+
+/** A database that does some things otherwise. */
+export function changed(database: Database, change: Partial<Pick<Database, 'query' | 'transaction'>>): Database {
+  return {
+    schema: database.schema,
+    query: async (statement, values) => await database.query(statement, values),
+    transaction: async (work, options) => await database.transaction(work, options),
+    session: async () => await database.session(),
+    ...change,
+  };
+}

@@ -1,3 +1,4 @@
+import type { Writable } from 'node:stream';
 import { Type } from '@sinclair/typebox';
 import {
   BulkAnswerSchema,
@@ -54,6 +55,11 @@ export class CaseApi {
     readonly idempotency_key: string;
   }): Promise<CaseDone> {
     return await this.door.ask('cases', { ...posted('/v1/cases', request), repeatable: true }, readers.done);
+  }
+
+  /** Each is an act that is recorded: it is not begun a second time by itself. */
+  async export(query: Readonly<Record<string, string | undefined>>, into: () => Writable): Promise<void> {
+    await this.door.pour('cases', `/v1/cases/export${queryOf(query)}`, into);
   }
 
   async decideMany(request: BulkFinding): Promise<BulkDone> {

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { createWriteStream, existsSync } from 'node:fs';
+import { readFile, rename, rm, stat } from 'node:fs/promises';
 import { BULK_MAX, type CaseEvent, type Command } from '../../modules/case-workbench/case.schema.js';
 import type { Digest } from '../../rails/digest.js';
 import { ProbityError } from '../../rails/errors/probity-error.js';
@@ -145,6 +146,36 @@ export async function decideCases(
       return refused.length === 0 ? EXIT.OK : EXIT.FAILED;
     },
   );
+}
+
+export interface CaseExportFlags extends DoorFlags {
+  readonly out: string;
+  readonly purpose: string;
+  readonly format: 'ndjson' | 'csv';
+  readonly status?: string;
+  readonly queue?: string;
+  readonly assignee?: string;
+  readonly run?: string;
+}
+
+/** Cases as a file, which appears under its name once it is whole. @throws CONFIG_INVALID where something stands there */
+export async function exportCases(units: UnitTable, flags: CaseExportFlags, terminal: Terminal): Promise<ExitCode> {
+  const { out, purpose, format, status, queue, assignee } = flags;
+  const run = flags.run === undefined ? undefined : runIdFrom(flags.run);
+  return await throughDoor({ table: units, flags, terminal, name: 'case', roles: ['cases'] }, async ({ api }) => {
+    if (existsSync(out)) throw new ProbityError('CONFIG_INVALID', `${out} is there already; nothing is overwritten`);
+    const part = `${out}.${randomUUID()}.part`;
+    try {
+      const query = { purpose, format, status, queue, assignee, run };
+      await new CaseApi(api).export(query, () => createWriteStream(part, { mode: 0o600 }));
+      await rename(part, out);
+    } finally {
+      await rm(part, { force: true });
+    }
+    const { size } = await stat(out);
+    terminal.answer({ out, format, bytes: size }, [`${out}: ${size} bytes.`]);
+    return EXIT.OK;
+  });
 }
 
 /** The lines of a file that say something. */

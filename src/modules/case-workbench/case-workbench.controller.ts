@@ -23,7 +23,7 @@ import {
   FindingRequest,
   STATUSES,
 } from './case.schema.js';
-import { LIMIT, limitOf, numberOf } from './case-query.js';
+import { filterOf, LIMIT, limitOf, numberOf } from './case-query.js';
 import { CaseNeighbours, type Neighbourhood } from './case-neighbours.js';
 import { type BulkDone, BulkFindings } from './bulk-findings.js';
 import { CaseWorkbenchService, type Done } from './case-workbench.service.js';
@@ -72,15 +72,11 @@ export class CaseWorkbenchController {
     @Caller() caller: Principal,
   ): Promise<CasePage> {
     const limit = limitOf(query['limit']);
-    const { status, queue, run, assignee } = query;
     const before = numberOf(query['cursor']);
     const rows = await this.store.list({
       limit: limit + 1,
       ...(before === undefined ? {} : { before }),
-      ...(status === undefined ? {} : { status }),
-      ...(queue === undefined ? {} : { queue }),
-      ...(run === undefined ? {} : { runId: run }),
-      ...(assignee === undefined ? {} : { assignee: assigneeOf(assignee, caller) }),
+      ...filterOf(query, caller),
     });
     const last = rows[limit - 1];
     return {
@@ -222,9 +218,4 @@ function demand<Value>(validator: Validator<Value>, body: unknown): Value {
   if (verdict.ok) return verdict.value;
   const { at, says } = verdict.fault;
   throw new ProbityError('HTTP_REQUEST_INVALID', `${at === '' ? 'the body' : at} ${says}`);
-}
-
-function assigneeOf(text: string, { actor }: Principal): string | null {
-  if (text === 'none') return null;
-  return text === 'me' ? actor.actor_id : text;
 }

@@ -4,6 +4,7 @@ import { AdmittedRecords } from './admitted-records.js';
 import { CaseActions } from './case-actions.job.js';
 import { CaseDisclosuresController } from './case-disclosures.controller.js';
 import { CaseEvidence } from './case-evidence.js';
+import { CaseExport } from './case-export.js';
 import { CaseLabels } from './case-labels.job.js';
 import { CaseMarks } from './case-marks.job.js';
 import { CaseMarksStore } from './case-marks.store.js';
@@ -21,6 +22,7 @@ import { CaseWorkbenchStore } from './case-workbench.store.js';
     BulkFindings,
     CaseActions,
     CaseEvidence,
+    CaseExport,
     CaseLabels,
     CaseMarks,
     CaseMarksStore,

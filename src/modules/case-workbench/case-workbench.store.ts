@@ -50,6 +50,9 @@ export interface TimelineRow {
   readonly event: CaseEvent;
 }
 
+/** Shared by whoever writes entries; taken alone to see that nobody is writing. The two numbers say `case` and `entr`. */
+const ENTRIES_LOCK = '1667330917, 1701737586';
+
 /** The schema `case_mgmt`: timelines for ever, and the cases that they make. */
 @Injectable()
 export class CaseWorkbenchStore implements PositionStore {
@@ -63,7 +66,7 @@ export class CaseWorkbenchStore implements PositionStore {
     const ids = [...new Set(wishes.map(({ subject }) => subject.case_id as string))].sort();
     // A lock per case, also for one that is not there yet; in the order of ids, so that two batches never wait for each other.
     await transaction.query(
-      `select pg_advisory_xact_lock(hashtextextended(id, 0)) from (select id from unnest($1::text[]) as t (id) order by id) as ids`,
+      `select pg_advisory_xact_lock_shared(${ENTRIES_LOCK}), pg_advisory_xact_lock(hashtextextended(id, 0)) from (select id from unnest($1::text[]) as t (id) order by id) as ids`,
       [ids],
     );
     const cases = await casesOf(transaction, ids);
@@ -138,6 +141,33 @@ export class CaseWorkbenchStore implements PositionStore {
       readOnly: true,
     });
     return rows;
+  }
+
+  /**
+   * The number of the last entry of all timelines, once those that are being written are written: what comes later has a greater one. So all
+   * entries up to it are of one moment.
+   */
+  async lastEntry(): Promise<number> {
+    return await this.database.transaction(async (transaction) => {
+      await transaction.query(`select pg_advisory_xact_lock(${ENTRIES_LOCK})`);
+      const { rows } = await transaction.query<{ last: number }>(
+        'select coalesce(max(number), 0) as last from timeline',
+      );
+      return rows[0]?.last ?? 0;
+    });
+  }
+
+  /** Timelines as they were when this was the last entry, by case. */
+  async timelinesUpTo(caseIds: readonly string[], upto: number): Promise<ReadonlyMap<string, readonly CaseEvent[]>> {
+    const { rows } = await this.database.query<{ case_id: string; events: readonly CaseEvent[] }>(
+      {
+        text: `select case_id, jsonb_agg(event order by case_seq) as events from timeline
+               where case_id = any($1::text[]) and number <= $2 group by case_id`,
+        readOnly: true,
+      },
+      [caseIds, upto],
+    );
+    return new Map(rows.map(({ case_id, events }) => [case_id, events]));
   }
 
   /** Entries of all cases behind a number, oldest first: the stream of changes. */

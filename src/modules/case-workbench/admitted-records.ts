@@ -26,7 +26,7 @@ export class AdmittedRecords {
   ) {}
 
   /**
-   * By event id, in this run alone; what was never admitted, or whose record is gone or another, is left out.
+   * By event id, in the order of the question, in this run alone; what was never admitted, or whose record is gone or another, is left out.
    * @throws what the gate's `receipts` throws, and the bus's reader
    */
   async find(runId: string, eventIds: readonly string[]): Promise<ReadonlyMap<string, AdmittedRecord>> {
@@ -41,13 +41,18 @@ export class AdmittedRecords {
         const receipt = receipts[at];
         return receipt === undefined || receipt === null ? [] : [{ id, receipt }];
       });
+      const read = new Map<string, AdmittedRecord>();
       const worker = async (): Promise<void> => {
         for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
           const record = await this.#recordOf(next.receipt, next.id);
-          if (record !== undefined) found.set(next.id, record);
+          if (record !== undefined) read.set(next.id, record);
         }
       };
       await Promise.all(Array.from({ length: Math.min(AT_ONCE, queue.length) }, worker));
+      for (const id of ids) {
+        const record = read.get(id);
+        if (record !== undefined) found.set(id, record);
+      }
     }
     return found;
   }

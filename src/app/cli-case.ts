@@ -3,10 +3,14 @@ import { type Command, PRIORITIES } from '../modules/case-workbench/case.schema.
 import { asCount, doorway } from './cli-options.js';
 import type { CliOptions, Run } from './cli-run.js';
 import {
+  type CaseDecideFlags,
   type CaseDoFlags,
+  type CaseExportFlags,
   type CaseListFlags,
   type CaseOpenFlags,
+  decideCases,
   doInCase,
+  exportCases,
   listCases,
   openCase,
   showCase,
@@ -47,12 +51,31 @@ export function addCaseCommands(program: CliCommand, options: CliOptions, run: R
     )
     .action((flags: CaseOpenFlags) => run(flags, (_, terminal) => openCase(table, flags, terminal)));
 
+  doorway(cases.command('export'))
+    .description('write cases with all that happened in them into a file; it is recorded who did, and what for')
+    .requiredOption('--out <file>', 'the file; it must not be there yet')
+    .requiredOption('--purpose <text>', 'what for; it is recorded')
+    .addOption(
+      new Option('--format <format>', 'ndjson: a case with its entries a line; csv: cases alone')
+        .choices(['ndjson', 'csv'])
+        .default('ndjson'),
+    )
+    .option('--status <status>', 'of this status alone')
+    .option('--queue <queue>', 'of this queue alone')
+    .option('--assignee <who>', 'of this person alone (HUMAN::…, or me), or none for those that nobody has')
+    .option('--run <run>', 'of this run alone')
+    .addHelpText(
+      'after',
+      `\nExamples:\n  probity case export --out cases.ndjson --purpose "yearly review"\n\n${SEVERAL}\n\n${EXITS}`,
+    )
+    .action((flags: CaseExportFlags) => run(flags, (_, terminal) => exportCases(table, flags, terminal)));
+
   addDeeds(cases, options, run);
 }
 
 function addDeeds(cases: CliCommand, { table }: CliOptions, run: Run): void {
-  const deed = (name: string, description: string, example: string): CliCommand =>
-    doorway(cases.command(`${name} <case>`))
+  const deed = (name: string, description: string, example: string, subject = '<case>'): CliCommand =>
+    doorway(cases.command(`${name} ${subject}`))
       .description(description)
       .option('--key <text>', 'the same key again is the same entry (default: one of its own)')
       .option('--seen <entry>', 'refuse where the case has gone on behind this entry', asCount(1, 1_000_000))
@@ -87,13 +110,29 @@ function addDeeds(cases: CliCommand, { table }: CliOptions, run: Run): void {
         reason,
       })),
     );
-  deed('decide', 'say what was found; the label store is told', ' --found FRAUD --reason "card was stolen"')
+  deed(
+    'decide',
+    'say what was found; the label store is told',
+    ' --found FRAUD --reason "card was stolen"',
+    '[cases...]',
+  )
     .requiredOption('--found <disposition>', 'a disposition of the policy cases.workbench')
     .requiredOption('--reason <text>', 'why; it is recorded')
+    .option('--file <path>', 'the cases, an id a line, up to 200 in all')
+    .addHelpText(
+      'after',
+      '\nOf several cases each is judged by itself; one of which the finding is refused makes the exit code 1.',
+    )
+    .action((ids: readonly string[], flags: CaseDecideFlags) =>
+      run(flags, (_, terminal) => decideCases(table, ids, flags, terminal)),
+    );
+  deed('act', 'have something done about the payment', ' --action NOTIFY --reason "the customer is to be called"')
+    .requiredOption('--action <action>', 'an action of the policy cases.workbench')
+    .requiredOption('--reason <text>', 'why; it is recorded')
     .action(
-      act(({ found, reason }: CaseDoFlags & { readonly found: string; readonly reason: string }) => ({
-        type: 'SET_DISPOSITION',
-        disposition: found,
+      act(({ action, reason }: CaseDoFlags & { readonly action: string; readonly reason: string }) => ({
+        type: 'ASK_ACTION',
+        action,
         reason,
       })),
     );

@@ -1,123 +1,34 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
-import { readFileSync } from 'node:fs';
-import { parse } from 'yaml';
 import { caseOf, subjectOf } from '../../src/modules/case-workbench/case.core.js';
-import type { Case, Command } from '../../src/modules/case-workbench/case.schema.js';
-import { CaseLabels } from '../../src/modules/case-workbench/case-labels.job.js';
-import { CaseWorkbenchConsumer } from '../../src/modules/case-workbench/case-workbench.consumer.js';
-import { CASES_POLICY } from '../../src/modules/case-workbench/case-workbench.policy.js';
-import { CaseWorkbenchService } from '../../src/modules/case-workbench/case-workbench.service.js';
-import { CaseWorkbenchStore } from '../../src/modules/case-workbench/case-workbench.store.js';
-import type { AssertResult } from '../../src/modules/label-store/assertion.schema.js';
-import type { LabelStorePort } from '../../src/modules/label-store/label-store.port.js';
-import { type Actor, systemActor } from '../../src/rails/actor.js';
+import type { Case } from '../../src/modules/case-workbench/case.schema.js';
+import { systemActor } from '../../src/rails/actor.js';
 import { digestText } from '../../src/rails/digest.js';
-import { ProbityError } from '../../src/rails/errors/probity-error.js';
+import type { ProbityError } from '../../src/rails/errors/probity-error.js';
 import { sealPolicy } from '../../src/rails/policy-rev.js';
-import type { RecordBatch } from '../../src/substrate/bus/bus.port.js';
-import { ManualClock } from '../../src/substrate/clock/manual.clock.js';
 import type { Database } from '../../src/substrate/database/database.port.js';
-import { StaticPolicies } from '../../src/substrate/policy/policy.port.js';
-import { outgoing } from '../../src/substrate/rpc/outgoing.js';
-import { recordedTelemetry } from '../support/telemetry.js';
-import { decidedEvent } from './case-workbench.kit.js';
-import { recordOf } from './feature-plane.kit.js';
+import { ANN, BOB, CaseRig, FRAUD, type Labels } from './case-workbench.rig.js';
 import { pinsOf } from './label-store.kit.js';
-
-const ANN: Actor = { actor_id: 'HUMAN::ann' as never, source_type: 'HUMAN', auth_mode: 'API_KEY' };
-const BOB: Actor = { ...ANN, actor_id: 'HUMAN::bob' as never };
-const { body } = parse(readFileSync('profiles/local/policy/cases.workbench.yaml', 'utf8')) as { body: object };
-const policies = new StaticPolicies(
-  new Map([[CASES_POLICY.policy_id, sealPolicy(CASES_POLICY.policy_id, 1, body as never)]]),
-);
-
-/** A label store as the workbench sees one: away, refusing, or with one label per handle. */
-class Labels {
-  mode: 'away' | 'for now' | 'refusing' | 'well' = 'well';
-  readonly asked: Readonly<Record<string, unknown>>[] = [];
-  readonly taken = new Map<string, string>();
-
-  get port(): LabelStorePort {
-    return {
-      assert: ({ labels }: { labels: readonly Readonly<Record<string, unknown>>[] }) => {
-        if (this.mode === 'away') return Promise.reject(new ProbityError('RPC_UNAVAILABLE', 'away'));
-        this.asked.push(...labels);
-        return Promise.resolve({ results: labels.map((label) => this.#answer(String(label['handle']))) });
-      },
-    } as unknown as LabelStorePort;
-  }
-
-  #answer(handle: string): AssertResult {
-    const known = this.taken.get(handle);
-    if (known !== undefined) return { outcome: 'DUPLICATE', label_id: known as never };
-    if (this.mode === 'for now')
-      return { outcome: 'REJECTED', code: 'LBL_RUN_UNKNOWN', detail: 'wait', retryable: true };
-    if (this.mode === 'refusing')
-      return { outcome: 'REJECTED', code: 'LBL_UNAUTHORIZED_WRITER', detail: 'no', retryable: false };
-    const id = digestText(handle);
-    this.taken.set(handle, id);
-    return { outcome: 'ACCEPTED', label_id: id };
-  }
-}
 
 /** Cases over a database. */
 export function caseWorkbenchSuite(open: () => Database): void {
+  let rig: CaseRig;
   let run = 0;
-  let clock: ManualClock;
   let labels: Labels;
-  /** Decisions that were admitted, and what each was about. */
   let known: Map<string, string>;
-  let unit: ReturnType<typeof life>;
-
-  function life() {
-    const store = new CaseWorkbenchStore(open());
-    const { telemetry, metricsText } = recordedTelemetry();
-    const job = new CaseLabels(store, labels.port, policies, clock, telemetry);
-    const pins = pinsOf(run);
-    const gate = {
-      receipts: ({ event_ids: [id] }: { event_ids: readonly string[] }) =>
-        Promise.resolve({ receipts: [id === 'unknown' ? null : { event_id: id, pins }] }),
-    };
-    const sources = {
-      eventsOf: (_: string, ids: readonly string[]) =>
-        Promise.resolve(new Map(ids.flatMap((id) => (known.has(id) ? [[id, known.get(id) ?? ''] as const] : [])))),
-    };
-    const service = new CaseWorkbenchService(store, job, gate as never, policies, clock, telemetry);
-    const consumer = new CaseWorkbenchConsumer(store, sources as never, policies, clock, telemetry);
-    return { store, job, service, consumer, metricsText };
-  }
+  let unit: CaseRig['unit'];
 
   beforeEach(() => {
     run += 1;
-    clock = new ManualClock();
-    labels = new Labels();
-    known = new Map();
-    unit = life();
+    rig = new CaseRig(open(), run);
+    ({ labels, known, unit } = rig);
   });
 
-  const opened = async (key = 'open', event = `e-${run}`, by = ANN): Promise<Case> => {
-    const asked = { runId: pinsOf(run).run_id, eventId: event, reason: 'looks odd', key };
-    return (await unit.service.open(asked, by, outgoing(clock, 1_000))).case;
-  };
-  const does = async (found: Case, command: Command, key: string, seq?: number, by = ANN) =>
-    await unit.service.command(
-      found.case_id,
-      { command: command, idempotency_key: key, ...(seq === undefined ? {} : { expected_seq: seq }) },
-      by,
-    );
-  const FRAUD: Command = { type: 'SET_DISPOSITION', disposition: 'FRAUD', reason: 'card was stolen' };
-  const typesOf = async ({ case_id }: Case): Promise<readonly string[]> =>
-    (await unit.store.timeline(case_id)).map(({ type }) => type);
-
-  const decided = (outcome: string, event: string, change: object = {}): object =>
-    decidedEvent(pinsOf(run), digestText(`${event} ${outcome}`), { outcome, event }, change);
-  const batchOf = (offset: number, ...events: readonly (object | string)[]): RecordBatch => ({
-    topic: 'fp.bus.traffic.v1' as never,
-    partition: run,
-    records: events.map((event, n) => recordOf(event, offset + n)),
-    nextOffset: (offset + events.length) as never,
-    highWater: (offset + events.length) as never,
-  });
+  const life = (): CaseRig['unit'] => rig.life();
+  const opened: CaseRig['opened'] = async (...asked) => await rig.opened(...asked);
+  const does: CaseRig['does'] = async (...asked) => await rig.does(...asked);
+  const typesOf: CaseRig['typesOf'] = async (found) => await rig.typesOf(found);
+  const decided: CaseRig['decided'] = (...asked) => rig.decided(...asked);
+  const batchOf: CaseRig['batchOf'] = (...asked) => rig.batchOf(...asked);
 
   it('opens one case for a payment, however often the decision is delivered, and none for what nobody has to see', async () => {
     const batch = batchOf(0, decided('QUEUE', 'q-1'), decided('APPROVE', 'q-2'), decided('QUEUE', 'q-3'));

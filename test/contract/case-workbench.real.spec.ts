@@ -1,16 +1,26 @@
 import { afterAll, beforeAll, describe } from '@jest/globals';
-import { type ControlGround, openControlGround } from '../support/control-ground.js';
 import { caseWorkbenchSuite } from './case-workbench.contract.js';
+import { caseActionSuite } from './case-actions.cases.js';
+import { caseAlikeSuite } from './case-alike.cases.js';
+import { bulkFindingSuite } from './case-bulk.cases.js';
+import { caseEvidenceSuite } from './case-evidence.cases.js';
+import { openLabelGround } from './label-ground.js';
+import { caseExportSuite } from './case-export.cases.js';
 import { decisionSourcesSuite } from './decision-sources.contract.js';
 
 describe('case workbench, external Postgres and Kafka', () => {
-  let ground: ControlGround;
+  let ground: Awaited<ReturnType<typeof openLabelGround>>;
 
   beforeAll(async () => {
-    ground = await openControlGround('external', 'case_mgmt');
+    ground = await openLabelGround('external', 'case_mgmt');
   });
   afterAll(() => ground.close());
 
   caseWorkbenchSuite(() => ground.database);
+  caseAlikeSuite(() => ground.database);
+  caseExportSuite(() => ground.database);
+  bulkFindingSuite(() => ground.database);
+  caseActionSuite(() => ground.database);
+  caseEvidenceSuite(() => ground);
   decisionSourcesSuite(() => ground.bus);
 });

@@ -190,6 +190,11 @@ export class FakeGraph extends EntityGraphPort {
   answer: 'serves' | 'lags' | 'too late' | 'down' | 'other event' | 'nothing' = 'serves';
   values: Partial<GraphValues> = {};
 
+  /** The decision fabric asks for contexts alone. */
+  neighbours(): Promise<never> {
+    return Promise.reject(new ProbityError('INTERNAL', 'nobody decides by neighbours'));
+  }
+
   contexts({ pins: asked, triggers }: Static<typeof ContextsRequest>) {
     this.calls.push(triggers.length);
     if (this.answer === 'down') return Promise.reject(new ProbityError('RPC_UNAVAILABLE', 'down'));

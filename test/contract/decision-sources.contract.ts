@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { randomBytes } from 'node:crypto';
+import { AdmittedRecords } from '../../src/modules/case-workbench/admitted-records.js';
 import { DecisionSources } from '../../src/modules/case-workbench/decision-sources.js';
 import { canonicalJson } from '../../src/rails/canonical-json.js';
 import { digestText } from '../../src/rails/digest.js';
@@ -38,14 +39,16 @@ export function decisionSourcesSuite(open: () => Bus): void {
       ]);
       const sources = (of: typeof places): DecisionSources =>
         new DecisionSources(
-          {
-            receipts: ({ event_ids }: { event_ids: readonly string[] }) =>
-              Promise.resolve({
-                receipts: event_ids.map((id) => (of.has(id as never) ? { eb_ref: of.get(id as never) } : null)),
-              }),
-          } as never,
-          bus,
-          new SystemClock(),
+          new AdmittedRecords(
+            {
+              receipts: ({ event_ids }: { event_ids: readonly string[] }) =>
+                Promise.resolve({
+                  receipts: event_ids.map((id) => (of.has(id as never) ? { eb_ref: of.get(id as never) } : null)),
+                }),
+            } as never,
+            bus,
+            new SystemClock(),
+          ),
         );
       const asked = [one ?? '', two ?? '', never ?? ''];
       expect([...(await sources(places).eventsOf(pins.run_id, asked))]).toEqual([

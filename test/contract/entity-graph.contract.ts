@@ -69,6 +69,46 @@ export function entityGraphSuite(open: () => Database): void {
   }
   type Life = Awaited<ReturnType<typeof life>>;
 
+  it('names what stands in the same events, the closest first, and says where there is more', async () => {
+    const one = await life();
+    await one.engine.take(
+      batchOf(traffic(...payments.map((payment) => envelopeOf(pins, payment))), 0, payments.length),
+    );
+    const ask = async (limit: number, of = pins) =>
+      await one.service.neighbours({
+        pins: of,
+        limit,
+        identifiers: [
+          { type: 'device', id: 'd1' },
+          { type: 'card', id: 'c1' },
+          { type: 'card', id: 'nobody' },
+        ],
+      });
+    const { results, integrity } = await ask(50);
+    expect(integrity).toBe('CLEAN');
+    const names = results.map(({ neighbours }) => neighbours.map(({ type, id, events }) => `${type} ${id} ${events}`));
+    expect(names).toEqual([
+      [
+        'card c1 1',
+        'card c2 1',
+        'card c3 1',
+        'card c5 1',
+        'customer p1 1',
+        'customer p2 1',
+        'customer p3 1',
+        'customer p5 1',
+      ],
+      ['customer p1 1', 'customer p9 1', 'device d1 1', 'device d2 1'],
+      [],
+    ]);
+    expect((await ask(2)).results.map(({ neighbours, more }) => [neighbours.length, more])).toEqual([
+      [2, true],
+      [2, true],
+      [0, false],
+    ]);
+    await expect(ask(1, runPins('never'))).rejects.toMatchObject({ code: 'IEG_SCOPE_UNKNOWN' });
+  });
+
   async function asked({ service }: Life, one: Named, offset: number, of = pins, wait_ms = 0): Promise<ContextResult> {
     const { payload, ts_utc } = envelopeOf(of, one) as { payload: never; ts_utc: never };
     const trigger = {

@@ -178,6 +178,65 @@ export function casesSuite(flavour: 'embedded' | 'real', groups: readonly string
       });
     });
 
+    it('has something done about the payment, once, as the case tells, and ledger and bus agree on it', async () => {
+      const [found] = ((await command('list')).answer as { cases: Case[] }).cases;
+      const id = found?.case_id ?? '';
+      const act = ['act', id, '--action', 'RELEASE', '--reason', 'spoke to her', '--key', 'release-1'];
+      expect(await command(...act)).toMatchObject({ code: 0, answer: { outcome: 'NEW' } });
+      expect(await command(...act)).toMatchObject({ code: 0, answer: { outcome: 'DUPLICATE' } });
+      const done = await eventually(
+        async () => await caseNow(id),
+        ({ actions }) => actions.some(({ state }) => state === 'EXECUTED'),
+        30_000,
+      );
+      expect(done.actions).toMatchObject([{ action: 'RELEASE', state: 'EXECUTED' }]);
+      const { body } = await (await door.client('al')).get('/v1/dispositions/large');
+      expect(body).toMatchObject({
+        dispositions: [{ outcome: 'APPROVE', reason_codes: ['CASE_REVIEW'] }, { outcome: 'QUEUE' }],
+      });
+      const { custody } = await door.reconciled(RUN);
+      expect(custody).toMatchObject({ intents_unplanned: { count: 0 }, intents_open: { count: 0 } });
+      expect(await command('act', id, '--action', 'BURN', '--reason', 'x')).toMatchObject({
+        code: 1,
+        stderr: expect.stringContaining('CASE_ACTION_UNKNOWN') as unknown,
+      });
+      await command('decide', id, id, '--found', 'INCONCLUSIVE', '--reason', 'still cannot be told');
+    });
+
+    it('shows what stands around it, gives its evidence as an act, and writes a file of cases', async () => {
+      const [found] = ((await command('list')).answer as { cases: Case[] }).cases;
+      const path = `/v1/cases/${found?.case_id ?? ''}`;
+      const around = await eventually(
+        async () => (await cases.get(`${path}/neighbours`)).body as { state: string; graph: { status: string } },
+        ({ state }) => state === 'READ',
+        30_000,
+      );
+      expect(around).toMatchObject({ graph: { status: 'SERVED' }, own: [{ type: 'card', id: 'card-7', cases: [] }] });
+      expect((await cases.get(`${path}/similar`)).body).toEqual({ state: 'READ', similar: [] });
+      const event = 1 + (found?.evidence.findIndex(({ kind }) => kind === 'EVENT') ?? 0);
+      expect((await cases.get(`${path}/evidence/${event}`)).status).toBe(400);
+      const read = await cases.get(`${path}/evidence/${event}?purpose=complaint`);
+      expect(read).toMatchObject({ status: 200, body: { event_id: large, payload: { transaction_id: 'large' } } });
+      expect((await cases.get(`${path}/evidence/99?purpose=complaint`)).status).toBe(404);
+      expect((await cases.get(`${path}/evidence-reads`)).body).toMatchObject({
+        reads: [
+          { place: 99, outcome: 'REFUSED', code: 'CASE_EVIDENCE_UNKNOWN' },
+          { place: event, outcome: 'GIVEN', actor_id: 'HUMAN::operator', purpose: 'complaint' },
+        ],
+      });
+      const out = join(scratch, 'cases.ndjson');
+      const exporting = ['export', '--out', out, '--purpose', 'yearly review', '--run', RUN];
+      expect(await command(...exporting)).toMatchObject({ code: 0 });
+      const lines = readFileSync(out, 'utf8').split('\n').filter(Boolean);
+      expect(lines.map((line) => (JSON.parse(line) as { case: Case }).case)).toEqual([
+        await caseNow(found?.case_id ?? ''),
+      ]);
+      expect(await command(...exporting)).toMatchObject({ code: 2 });
+      expect((await cases.get('/v1/cases/exports')).body).toMatchObject({
+        exports: [{ outcome: 'GIVEN', format: 'ndjson' }],
+      });
+    });
+
     it('lets an analyst work, and refuses the finding of one who may not say what was found', async () => {
       if (!door.embedded) return;
       const [found] = ((await command('list')).answer as { cases: Case[] }).cases;
@@ -190,6 +249,18 @@ export function casesSuite(flavour: 'embedded' | 'real', groups: readonly string
       expect(await ann.post(`${path}/dispositions`, finding)).toMatchObject({
         status: 403,
         body: { code: 'AUTHZ_DENIED' },
+      });
+      const acts = { action: 'RELEASE', reason: 'so it seems', idempotency_key: 'ann-4' };
+      expect(await ann.post(`${path}/actions`, acts)).toMatchObject({ status: 403 });
+      const many = { ...finding, cases: [{ case_id: found?.case_id }] };
+      expect(await ann.post('/v1/cases/dispositions', many)).toMatchObject({ status: 403 });
+      expect((await ann.get(`${path}/evidence/1?purpose=look`)).status).toBe(403);
+      expect((await ann.get('/v1/cases/export?purpose=look')).status).toBe(403);
+      expect((await ann.get('/v1/cases/exports')).body).toMatchObject({
+        exports: [{ actor_id: 'HUMAN::ann', outcome: 'REFUSED' }, {}],
+      });
+      expect((await ann.get(`${path}/evidence-reads`)).body).toMatchObject({
+        reads: [{ actor_id: 'HUMAN::ann', code: 'AUTHZ_DENIED' }, {}, {}],
       });
       const smuggled = {
         command: { type: 'SET_DISPOSITION', disposition: 'FRAUD', reason: 'x' },

@@ -1,6 +1,6 @@
 import { Agent as HttpAgent, type IncomingMessage, request as httpRequest } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
-import { type Readable } from 'node:stream';
+import { type Readable, type Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { isProbityError, ProbityError } from '../../rails/errors/probity-error.js';
 import type { Clock } from '../../substrate/clock/clock.port.js';
@@ -21,6 +21,8 @@ export interface ApiCall {
   /** Text or bytes, or a way to begin a stream of them; a stream that can be read once only must not be repeated. */
   readonly body?: string | Buffer | (() => Readable);
   readonly accept?: string;
+  /** Where the body of a good answer goes piece by piece, in place of memory. */
+  readonly into?: () => Writable;
   /** False for what must not be sent a second time; everything else is repeated while its refusal is retryable. */
   readonly repeatable?: boolean;
 }
@@ -115,7 +117,10 @@ export class ApiClient {
       };
       const request = send(url, { method: call.method, agent, headers, signal }, (response) => {
         answered = true;
-        read(response).then(resolve, (error: unknown) => reject(failureOf(error, url, call)));
+        const { statusCode: status = 0 } = response;
+        const good = status >= 200 && status < 300;
+        const reading = good && call.into !== undefined ? poured(response, call.into()) : read(response);
+        reading.then(resolve, (error: unknown) => reject(failureOf(error, url, call)));
       });
       request.setTimeout(SILENCE_MS, () => request.destroy(new Error('no answer')));
       request.on('error', fail);
@@ -132,6 +137,12 @@ function demandGoingOn(signal: AbortSignal): void {
 
 interface Exchanged extends ApiAnswer {
   readonly retryAfter?: string;
+}
+
+/** An answer that breaks off is a failure, and what was written of it is none. */
+async function poured(response: IncomingMessage, into: Writable): Promise<Exchanged> {
+  await pipeline(response, into);
+  return { status: response.statusCode ?? 0, bytes: Buffer.alloc(0), text: '' };
 }
 
 async function read(response: IncomingMessage): Promise<Exchanged> {

@@ -1,4 +1,4 @@
-import { type Readable } from 'node:stream';
+import { type Readable, type Writable } from 'node:stream';
 import { Type } from '@sinclair/typebox';
 import {
   type PreviewRequest,
@@ -220,6 +220,11 @@ export class DoorApi {
   /** A file, as it is. */
   async bytes(role: DoorRole, path: string): Promise<Buffer> {
     return (await this.#send(role, { method: 'GET', path, accept: '*/*' })).bytes;
+  }
+
+  /** A file of any length, piece by piece; sent once. */
+  async pour(role: DoorRole, path: string, into: () => Writable): Promise<void> {
+    await this.#send(role, { method: 'GET', path, accept: '*/*', into, repeatable: false });
   }
 
   async #json(role: DoorRole, call: ApiCall): Promise<unknown> {

@@ -13,18 +13,23 @@ import { Caller, RequirePermission } from '../../substrate/http/principal.js';
 import { contextOf } from '../../substrate/http/telemetry.hooks.js';
 import type { Principal } from '../../substrate/identity/identity.port.js';
 import { outgoing } from '../../substrate/rpc/outgoing.js';
-import { type Case, type CaseEvent, type CasePage, CommandRequest, FindingRequest, STATUSES } from './case.schema.js';
+import {
+  ActionRequest,
+  BulkFindingRequest,
+  type Case,
+  type CaseEvent,
+  type CasePage,
+  CommandRequest,
+  FindingRequest,
+  STATUSES,
+} from './case.schema.js';
+import { filterOf, LIMIT, limitOf, numberOf } from './case-query.js';
+import { CaseNeighbours, type Neighbourhood } from './case-neighbours.js';
+import { type BulkDone, BulkFindings } from './bulk-findings.js';
 import { CaseWorkbenchService, type Done } from './case-workbench.service.js';
 import { CaseWorkbenchStore, type TimelineRow } from './case-workbench.store.js';
 
-const LIMIT_MAX = 200;
 const CALL_LIMIT_MS = 5_000;
-const LIMIT = {
-  name: 'limit',
-  required: false,
-  schema: { type: 'integer', minimum: 1, maximum: LIMIT_MAX, default: 50 },
-} as const;
-
 const OpenRequest = closed({
   run_id: RunIdSchema,
   event_id: EventIdSchema,
@@ -36,6 +41,8 @@ const requests = {
   open: validatorOf(OpenRequest, 'the request'),
   command: validatorOf(CommandRequest, 'the request'),
   finding: validatorOf(FindingRequest, 'the request'),
+  action: validatorOf(ActionRequest, 'the request'),
+  bulk: validatorOf(BulkFindingRequest, 'the request'),
 };
 
 const documented = (schema: TSchema): object => JSON.parse(JSON.stringify(schema)) as object;
@@ -46,6 +53,8 @@ export class CaseWorkbenchController {
   constructor(
     private readonly store: CaseWorkbenchStore,
     private readonly workbench: CaseWorkbenchService,
+    private readonly bulk: BulkFindings,
+    private readonly around: CaseNeighbours,
     private readonly clock: Clock,
   ) {}
 
@@ -63,15 +72,11 @@ export class CaseWorkbenchController {
     @Caller() caller: Principal,
   ): Promise<CasePage> {
     const limit = limitOf(query['limit']);
-    const { status, queue, run, assignee } = query;
     const before = numberOf(query['cursor']);
     const rows = await this.store.list({
       limit: limit + 1,
       ...(before === undefined ? {} : { before }),
-      ...(status === undefined ? {} : { status }),
-      ...(queue === undefined ? {} : { queue }),
-      ...(run === undefined ? {} : { runId: run }),
-      ...(assignee === undefined ? {} : { assignee: assigneeOf(assignee, caller) }),
+      ...filterOf(query, caller),
     });
     const last = rows[limit - 1];
     return {
@@ -105,6 +110,32 @@ export class CaseWorkbenchController {
     return { changes, cursor: String(changes.at(-1)?.number ?? after) };
   }
 
+  @Get(':case_id/similar')
+  @RequirePermission('cases.read')
+  @ApiOperation({
+    summary: 'Cases of the run that share identifiers or reasons with this one, those that share most first',
+    description:
+      'state is PENDING until what the payment names was read, soon after the case was opened; ABSENT where its record is gone.',
+  })
+  @ApiQuery(LIMIT)
+  async similar(
+    @Param('case_id') caseId: string,
+    @Query('limit') limitText?: string,
+  ): Promise<Awaited<ReturnType<CaseNeighbours['similar']>>> {
+    return await this.around.similar(caseId, limitOf(limitText));
+  }
+
+  @Get(':case_id/neighbours')
+  @RequirePermission('cases.read')
+  @ApiOperation({
+    summary: 'What hangs together with the payment of the case, and which cases that has',
+    description:
+      'graph.status is UNAVAILABLE with a code where the graph cannot be asked; everything else is answered all the same.',
+  })
+  async neighbours(@Param('case_id') caseId: string, @Req() request: FastifyRequest): Promise<Neighbourhood> {
+    return await this.around.around(caseId, contextOf(request));
+  }
+
   @Get(':case_id')
   @RequirePermission('cases.read')
   @ApiOperation({ summary: 'A case with its timeline' })
@@ -127,6 +158,19 @@ export class CaseWorkbenchController {
     const { run_id: runId, event_id: eventId, reason, idempotency_key: key } = demand(requests.open, body);
     const context = outgoing(this.clock, CALL_LIMIT_MS, { trace: contextOf(request) ?? ROOT_CONTEXT });
     return await this.workbench.open({ runId, eventId, reason, key }, caller.actor, context);
+  }
+
+  @Post('dispositions')
+  @HttpCode(200)
+  @RequirePermission('cases.disposition')
+  @ApiOperation({
+    summary: 'One finding about up to 200 cases; a result per case, in their order',
+    description:
+      'One transaction. Each case is judged by itself: DONE, or REFUSED with a code. The same idempotency_key again gives the same results.',
+  })
+  @ApiBody({ schema: documented(BulkFindingRequest) })
+  async decideMany(@Body() body: unknown, @Caller() caller: Principal): Promise<BulkDone> {
+    return await this.bulk.decide(demand(requests.bulk, body), caller.actor);
   }
 
   @Post(':case_id/commands')
@@ -152,6 +196,21 @@ export class CaseWorkbenchController {
     const command = { type: 'SET_DISPOSITION', disposition, reason } as const;
     return await this.workbench.command(caseId, { command, ...once }, caller.actor);
   }
+
+  @Post(':case_id/actions')
+  @HttpCode(200)
+  @RequirePermission('cases.act')
+  @ApiOperation({
+    summary: 'Asks the actions layer to do something about the payment, through the gate',
+    description:
+      'The entry ACTION_SUBMITTED comes first; ACTION_ADMITTED or ACTION_REFUSED says what the gate answered, ACTION_OUTCOME what was done.',
+  })
+  @ApiBody({ schema: documented(ActionRequest) })
+  async act(@Param('case_id') caseId: string, @Body() body: unknown, @Caller() caller: Principal): Promise<Done> {
+    const { action, reason, ...once } = demand(requests.action, body);
+    const command = { type: 'ASK_ACTION', action, reason } as const;
+    return await this.workbench.command(caseId, { command, ...once }, caller.actor);
+  }
 }
 
 function demand<Value>(validator: Validator<Value>, body: unknown): Value {
@@ -159,21 +218,4 @@ function demand<Value>(validator: Validator<Value>, body: unknown): Value {
   if (verdict.ok) return verdict.value;
   const { at, says } = verdict.fault;
   throw new ProbityError('HTTP_REQUEST_INVALID', `${at === '' ? 'the body' : at} ${says}`);
-}
-
-function limitOf(text = '50'): number {
-  const limit = Number(text);
-  if (Number.isInteger(limit) && limit >= 1 && limit <= LIMIT_MAX) return limit;
-  throw new ProbityError('HTTP_REQUEST_INVALID', `limit is a whole number from 1 to ${LIMIT_MAX}`);
-}
-
-function numberOf(text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  if (/^[0-9]{1,15}$/.test(text)) return Number(text);
-  throw new ProbityError('HTTP_REQUEST_INVALID', 'cursor is that of an answer');
-}
-
-function assigneeOf(text: string, { actor }: Principal): string | null {
-  if (text === 'none') return null;
-  return text === 'me' ? actor.actor_id : text;
 }

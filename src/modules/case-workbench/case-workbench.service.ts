@@ -9,9 +9,11 @@ import { Policies } from '../../substrate/policy/policy.port.js';
 import type { CallContext } from '../../substrate/rpc/rpc.port.js';
 import { Telemetry } from '../../substrate/telemetry/telemetry.port.js';
 import { IngestionGatePort } from '../ingestion-gate/ingestion-gate.port.js';
-import { entriesOf, identityOf, isCaseRefusal, type NewEntry, subjectOf, triggered } from './case.core.js';
+import { type CaseRefusal, entriesOf, goneOn, identityOf, type NewEntry, subjectOf, triggered } from './case.core.js';
 import type { Case, Asked } from './case.schema.js';
+import { CaseActions } from './case-actions.job.js';
 import { CaseLabels } from './case-labels.job.js';
+import { CaseMarks } from './case-marks.job.js';
 import { CASES_POLICY } from './case-workbench.policy.js';
 import { CaseWorkbenchStore, type Wish } from './case-workbench.store.js';
 
@@ -29,6 +31,8 @@ export class CaseWorkbenchService {
   constructor(
     private readonly store: CaseWorkbenchStore,
     private readonly labels: CaseLabels,
+    private readonly actions: CaseActions,
+    private readonly marks: CaseMarks,
     private readonly gate: IngestionGatePort,
     private readonly policies: Policies,
     private readonly clock: Clock,
@@ -62,7 +66,9 @@ export class CaseWorkbenchService {
       policy,
       actor,
     );
-    return await this.#carryOut({ subject, identity: entry, entries: () => [entry] }, 'OPEN', actor);
+    const done = await this.#carryOut({ subject, identity: entry, entries: () => [entry] }, 'OPEN', actor);
+    this.marks.wake();
+    return done;
   }
 
   /** @throws CASE_NOT_FOUND, CASE_PERSON_NEEDED, CASE_GONE_ON, CASE_IDEMPOTENCY_CONFLICT and what the case says to the command */
@@ -71,17 +77,11 @@ export class CaseWorkbenchService {
     const found = await this.store.find(caseId);
     if (found === null) throw new ProbityError('CASE_NOT_FOUND', 'no case has this id');
     const { case_id, pins, subject_event_id } = found;
-    const policy = this.policies.inForce(CASES_POLICY).body;
-    const entries = (now: Case | null): readonly NewEntry[] => {
+    const { body: policy, policy_rev: policyRev } = this.policies.inForce(CASES_POLICY);
+    const entries = (now: Case | null): readonly NewEntry[] | CaseRefusal => {
       if (now === null) throw new TypeError('a case is never taken away');
-      if (expected_seq !== undefined && expected_seq !== now.case_seq)
-        throw new ProbityError('CASE_GONE_ON', `it is at entry ${now.case_seq}, and ${expected_seq} was seen`, {
-          data: { case_seq: now.case_seq },
-        });
       const supersedes = now.label.label_id;
-      const wanted = entriesOf(now, command, { actor, key, policy, supersedes });
-      if (isCaseRefusal(wanted)) throw new ProbityError(wanted.code, wanted.detail);
-      return wanted;
+      return goneOn(now, expected_seq) ?? entriesOf(now, command, { actor, key, policy, policyRev, supersedes });
     };
     const identity = identityOf(case_id, command, key);
     return await this.#carryOut(
@@ -99,14 +99,19 @@ export class CaseWorkbenchService {
     if (added === undefined) throw new TypeError('one result per wish');
     const { outcome, found } = added;
     this.#commands.add(1, { type, outcome });
+    if (outcome === 'REFUSED') {
+      const { code, detail } = added.refusal;
+      throw new ProbityError(code, detail, { data: { case_seq: found.case_seq } });
+    }
     if (outcome === 'CONFLICT')
       throw new ProbityError('CASE_IDEMPOTENCY_CONFLICT', 'something else was asked for under this key');
     this.telemetry.logger.info('case_command', { case_id: found.case_id, type, outcome, actor: actor.actor_id });
     if (found.label.state === 'PENDING') this.labels.wake();
+    if (found.actions.some(({ state }) => state === 'SUBMITTED')) this.actions.wake();
     return { outcome, case: found };
   }
 }
 
-function demandPerson({ source_type, actor_id }: Actor): void {
+export function demandPerson({ source_type, actor_id }: Actor): void {
   if (source_type !== 'HUMAN') throw new ProbityError('CASE_PERSON_NEEDED', `${actor_id} is no person`);
 }

@@ -5,7 +5,7 @@ import type { UtcMicros } from '../../rails/time.js';
 import type { Position, PositionStore, TopicPartition } from '../../substrate/bus/bus.port.js';
 import { type BatchEnd, movePosition, readPositions } from '../../substrate/bus/position-table.js';
 import { Database, type Queryable, type Transaction } from '../../substrate/database/database.port.js';
-import { after, type Identity, type NewEntry, type Subject } from './case.core.js';
+import { after, type CaseRefusal, type Identity, isCaseRefusal, type NewEntry, type Subject } from './case.core.js';
 import type { Case, CaseEvent } from './case.schema.js';
 
 /** A wish about one case. */
@@ -13,14 +13,13 @@ export interface Wish {
   readonly subject: Subject;
   /** By what it is recognised when it comes again: that of its first entry. */
   readonly identity: Identity;
-  /** What it comes to in the case as it stands under its lock; null for one that is not there yet. It may throw, and then nothing is appended. */
-  readonly entries: (found: Case | null) => readonly NewEntry[];
+  /** What it comes to in the case as it stands under its lock, or why to nothing; null for one that is not there yet. */
+  readonly entries: (found: Case | null) => readonly NewEntry[] | CaseRefusal;
 }
 
-export interface Added {
-  readonly outcome: IdempotencyOutcome;
-  readonly found: Case;
-}
+export type Added = { readonly found: Case } & (
+  { readonly outcome: IdempotencyOutcome } | { readonly outcome: 'REFUSED'; readonly refusal: CaseRefusal }
+);
 
 export interface CasesQuery {
   readonly limit: number;
@@ -38,11 +37,21 @@ export interface Numbered<Value> {
 
 export type Submitted = Extract<CaseEvent, { readonly type: 'LABEL_SUBMITTED' }>;
 
+export type ActionSubmitted = Extract<CaseEvent, { readonly type: 'ACTION_SUBMITTED' }>;
+
+export interface ActionOnItsWay {
+  readonly found: Case;
+  readonly submitted: ActionSubmitted;
+}
+
 export interface TimelineRow {
   readonly number: number;
   readonly case_id: string;
   readonly event: CaseEvent;
 }
+
+/** Shared by whoever writes entries; taken alone to see that nobody is writing. The two numbers say `case` and `entr`. */
+const ENTRIES_LOCK = '1667330917, 1701737586';
 
 /** The schema `case_mgmt`: timelines for ever, and the cases that they make. */
 @Injectable()
@@ -57,7 +66,7 @@ export class CaseWorkbenchStore implements PositionStore {
     const ids = [...new Set(wishes.map(({ subject }) => subject.case_id as string))].sort();
     // A lock per case, also for one that is not there yet; in the order of ids, so that two batches never wait for each other.
     await transaction.query(
-      `select pg_advisory_xact_lock(hashtextextended(id, 0)) from (select id from unnest($1::text[]) as t (id) order by id) as ids`,
+      `select pg_advisory_xact_lock_shared(${ENTRIES_LOCK}), pg_advisory_xact_lock(hashtextextended(id, 0)) from (select id from unnest($1::text[]) as t (id) order by id) as ids`,
       [ids],
     );
     const cases = await casesOf(transaction, ids);
@@ -68,22 +77,24 @@ export class CaseWorkbenchStore implements PositionStore {
     const rows: { readonly caseId: string; readonly event: CaseEvent; readonly content: Digest }[] = [];
     const outcomes = wishes.map(({ subject, identity, entries }) => {
       const outcome = judge(standing.get(identity.case_event_id), identity.content);
-      if (outcome !== 'NEW') return outcome;
+      if (outcome !== 'NEW') return { outcome };
       let found = cases.get(subject.case_id) ?? null;
-      for (const { content, ...entry } of entries(found)) {
+      const wanted = entries(found);
+      if (isCaseRefusal(wanted)) return { outcome: 'REFUSED', refusal: wanted } as const;
+      for (const { content, ...entry } of wanted) {
         const event = { ...entry, case_seq: (found?.case_seq ?? 0) + 1, recorded_at_utc: now } as CaseEvent;
         found = after(found, subject, event);
         rows.push({ caseId: subject.case_id, event, content });
         standing.set(event.case_event_id, content);
       }
       if (found !== null) cases.set(subject.case_id, found);
-      return outcome;
+      return { outcome };
     });
     if (rows.length > 0) await insert(transaction, rows, [...new Set(rows.map(({ caseId }) => caseId))], cases, now);
     return wishes.map(({ subject }, index) => {
       const found = cases.get(subject.case_id);
       if (found === undefined) throw new TypeError('a case begins with a trigger');
-      return { outcome: outcomes[index] ?? 'CONFLICT', found };
+      return { ...(outcomes[index] ?? { outcome: 'CONFLICT' }), found };
     });
   }
 
@@ -93,6 +104,11 @@ export class CaseWorkbenchStore implements PositionStore {
 
   async find(caseId: string, queryable: Queryable = this.database): Promise<Case | null> {
     return (await casesOf(queryable, [caseId])).get(caseId) ?? null;
+  }
+
+  /** Those of them that there are, by id. */
+  async findAll(caseIds: readonly string[], queryable: Queryable = this.database): Promise<ReadonlyMap<string, Case>> {
+    return await casesOf(queryable, caseIds);
   }
 
   async timeline(caseId: string, queryable: Queryable = this.database): Promise<readonly CaseEvent[]> {
@@ -127,6 +143,33 @@ export class CaseWorkbenchStore implements PositionStore {
     return rows;
   }
 
+  /**
+   * The number of the last entry of all timelines, once those that are being written are written: what comes later has a greater one. So all
+   * entries up to it are of one moment.
+   */
+  async lastEntry(): Promise<number> {
+    return await this.database.transaction(async (transaction) => {
+      await transaction.query(`select pg_advisory_xact_lock(${ENTRIES_LOCK})`);
+      const { rows } = await transaction.query<{ last: number }>(
+        'select coalesce(max(number), 0) as last from timeline',
+      );
+      return rows[0]?.last ?? 0;
+    });
+  }
+
+  /** Timelines as they were when this was the last entry, by case. */
+  async timelinesUpTo(caseIds: readonly string[], upto: number): Promise<ReadonlyMap<string, readonly CaseEvent[]>> {
+    const { rows } = await this.database.query<{ case_id: string; events: readonly CaseEvent[] }>(
+      {
+        text: `select case_id, jsonb_agg(event order by case_seq) as events from timeline
+               where case_id = any($1::text[]) and number <= $2 group by case_id`,
+        readOnly: true,
+      },
+      [caseIds, upto],
+    );
+    return new Map(rows.map(({ case_id, events }) => [case_id, events]));
+  }
+
   /** Entries of all cases behind a number, oldest first: the stream of changes. */
   async changes(afterNumber: number, limit: number): Promise<readonly TimelineRow[]> {
     const { rows } = await this.database.query<TimelineRow>(
@@ -137,6 +180,36 @@ export class CaseWorkbenchStore implements PositionStore {
       [afterNumber, limit],
     );
     return rows;
+  }
+
+  /** Wishes of people of which the gate has said nothing yet, oldest case first. */
+  async actionsOnTheirWay(limit: number): Promise<readonly ActionOnItsWay[]> {
+    const { rows } = await this.database.query<ActionOnItsWay>(
+      {
+        text: `select c.state as found, t.event as submitted
+               from (select state, case_id from cases where actions_submitted > 0 order by number limit $1) as c
+               join timeline t on t.case_id = c.case_id and t.type = 'ACTION_SUBMITTED'
+               where c.state->'actions' @> jsonb_build_array(
+                 jsonb_build_object('intent_id', t.event->'intent_id', 'state', 'SUBMITTED'))
+               order by t.number limit $1`,
+        readOnly: true,
+      },
+      [limit],
+    );
+    return rows;
+  }
+
+  /** The cases in which these intents were asked for, by intent. */
+  async casesOfIntents(intentIds: readonly string[]): Promise<ReadonlyMap<string, Case>> {
+    const { rows } = await this.database.query<{ intent_id: string; state: Case }>(
+      {
+        text: `select t.event->>'intent_id' as intent_id, c.state from timeline t join cases c using (case_id)
+               where t.type = 'ACTION_SUBMITTED' and t.event->>'intent_id' = any($1::text[])`,
+        readOnly: true,
+      },
+      [intentIds],
+    );
+    return new Map(rows.map(({ intent_id, state }) => [intent_id, state]));
   }
 
   /** Cases whose label was submitted and not answered, oldest first. */
@@ -212,10 +285,11 @@ async function insert(
   await transaction.query(
     {
       name: 'cases_changed',
-      text: `insert into cases (case_id, run_id, status, queue, assignee, label_state, state, changed_at)
-        select *, $8::timestamptz from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::jsonb[])
+      text: `insert into cases (case_id, run_id, status, queue, assignee, label_state, state, actions_submitted, changed_at)
+        select *, $9::timestamptz from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::jsonb[], $8::integer[])
         on conflict (case_id) do update set status = excluded.status, queue = excluded.queue, assignee = excluded.assignee,
-          label_state = excluded.label_state, state = excluded.state, changed_at = excluded.changed_at`,
+          label_state = excluded.label_state, state = excluded.state, actions_submitted = excluded.actions_submitted, changed_at = excluded.changed_at,
+          marks_state = case when cases.state->'triggers' = excluded.state->'triggers' then cases.marks_state else 'PENDING' end`,
     },
     [
       changed.map(({ case_id }) => case_id),
@@ -225,6 +299,7 @@ async function insert(
       changed.map(({ assignee }) => assignee),
       changed.map(({ label }) => label.state),
       changed.map((one) => JSON.stringify(one)),
+      changed.map(({ actions }) => actions.filter(({ state }) => state === 'SUBMITTED').length),
       now,
     ],
   );

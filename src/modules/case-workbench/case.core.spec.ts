@@ -6,6 +6,7 @@ import type { Actor } from '../../rails/actor.js';
 import { systemActor } from '../../rails/actor.js';
 import type { Digest } from '../../rails/digest.js';
 import { asPins, type RunPins } from '../../rails/pins.js';
+import { sealPolicy } from '../../rails/policy-rev.js';
 import { fromEpochMicros } from '../../rails/time.js';
 import { validatorOf } from '../../rails/validator.js';
 import {
@@ -26,6 +27,7 @@ const ANN: Actor = { actor_id: 'HUMAN::ann' as never, source_type: 'HUMAN', auth
 const { body: policy } = parse(readFileSync('profiles/local/policy/cases.workbench.yaml', 'utf8')) as {
   body: CasesPolicy;
 };
+const { policy_rev: policyRev } = sealPolicy('cases.workbench', 1, {});
 const pins = asPins({
   manifest_fingerprint: 'a'.repeat(64),
   parameter_hash: 'b'.repeat(64),
@@ -72,7 +74,7 @@ class Timeline {
 
   does(command: Command, key: string): string {
     const label = this.state.label.label_id;
-    const entries = entriesOf(this.state, command, { actor: ANN, key, policy, supersedes: label });
+    const entries = entriesOf(this.state, command, { actor: ANN, key, policy, policyRev, supersedes: label });
     if (isCaseRefusal(entries)) return entries.code;
     expect(entries[0]).toMatchObject(identityOf(subject.case_id, command, key));
     this.add(entries);

@@ -1,10 +1,14 @@
 import type { Actor } from '../../rails/actor.js';
 import { digestCanonical, inOrder } from '../../rails/canonical-json.js';
 import type { Digest } from '../../rails/digest.js';
+import type { ActionOutcome } from '../../rails/events/action-outcome.schema.js';
+import type { IdempotencyKey } from '../../rails/events/decision.schema.js';
 import { WITHDRAWN } from '../../rails/events/label.schema.js';
 import type { RunPins } from '../../rails/pins.js';
+import type { PolicyRev } from '../../rails/policy-rev.js';
 import {
   type Case,
+  caseActionRecipe,
   type CaseEvent,
   caseEventIdRecipe,
   caseIdRecipe,
@@ -14,6 +18,9 @@ import {
   type TRIGGERS,
 } from './case.schema.js';
 import type { CasesPolicy } from './case-workbench.policy.js';
+
+/** A case in which more is wanted is none for people to work on by hand. */
+const ACTIONS_MAX = 50;
 
 /** What a case is about; the rest of it is its timeline. */
 export interface Subject {
@@ -35,7 +42,16 @@ export type NewEntry = DistributiveOmit<CaseEvent, 'case_seq' | 'recorded_at_utc
 type DistributiveOmit<Union, Key extends PropertyKey> = Union extends unknown ? Omit<Union, Key> : never;
 
 export type CaseCode =
-  'CASE_CLOSED' | 'CASE_NOT_CLOSED' | 'CASE_LABEL_PENDING' | 'CASE_QUEUE_UNKNOWN' | 'CASE_DISPOSITION_UNKNOWN';
+  | 'CASE_CLOSED'
+  | 'CASE_NOT_CLOSED'
+  | 'CASE_LABEL_PENDING'
+  | 'CASE_QUEUE_UNKNOWN'
+  | 'CASE_DISPOSITION_UNKNOWN'
+  | 'CASE_GONE_ON'
+  | 'CASE_EVIDENCE_FORBIDDEN'
+  | 'CASE_EVIDENCE_INVALID'
+  | 'CASE_ACTION_UNKNOWN'
+  | 'CASE_ACTIONS_TOO_MANY';
 export interface CaseRefusal {
   readonly code: CaseCode;
   readonly detail: string;
@@ -58,7 +74,14 @@ export function after(before: Case | null, subject: Subject, event: CaseEvent): 
     return {
       ...subject,
       ...{ case_seq, status: 'NEW', queue: event.queue, priority: event.priority, assignee: null, disposition: null },
-      ...{ label: { state: 'NONE' }, triggers: 1, evidence: event.evidence, opened_at_utc: at, changed_at_utc: at },
+      ...{
+        label: { state: 'NONE' },
+        actions: [],
+        triggers: 1,
+        evidence: event.evidence,
+        opened_at_utc: at,
+        changed_at_utc: at,
+      },
     };
   }
   if (case_seq !== before.case_seq + 1) throw new TypeError(`entry ${case_seq} does not follow on ${before.case_seq}`);
@@ -103,6 +126,21 @@ function changed(before: Case, event: CaseEvent): Partial<Case> {
       return event.disposition_event_id === before.disposition?.case_event_id
         ? { label: { ...before.label, state: 'REJECTED', code: event.code } }
         : {};
+    case 'ACTION_SUBMITTED': {
+      const { intent_id, action } = event;
+      return { actions: [...before.actions, { intent_id, action, state: 'SUBMITTED' }], status: taken };
+    }
+    case 'ACTION_ADMITTED':
+      return { actions: withState(before.actions, event.intent_id, { state: 'ADMITTED' }) };
+    case 'ACTION_REFUSED':
+      return { actions: withState(before.actions, event.intent_id, { state: 'REFUSED', code: event.code }) };
+    case 'ACTION_OUTCOME': {
+      const { intent_id, status: state, reason_codes } = event;
+      const [code] = reason_codes;
+      return {
+        actions: withState(before.actions, intent_id, { state, ...(code === undefined ? {} : { code }) }),
+      };
+    }
     case 'CASE_CLOSED':
       return { status: 'CLOSED' };
     case 'CASE_REOPENED':
@@ -110,9 +148,36 @@ function changed(before: Case, event: CaseEvent): Partial<Case> {
   }
 }
 
+/** What cannot be evidence: an object without its ref, or one that the workbench may not read for people. */
+export function evidenceFault({ kind, id, ref }: Evidence, { evidence }: CasesPolicy): CaseRefusal | null {
+  if (kind !== 'OBJECT')
+    return ref === undefined ? null : { code: 'CASE_EVIDENCE_INVALID', detail: `${kind} is named by its id alone` };
+  if (ref?.locator !== id)
+    return { code: 'CASE_EVIDENCE_INVALID', detail: 'an OBJECT has a ref, and its id is the key' };
+  if (evidence.prefixes.some((prefix) => id.startsWith(prefix))) return null;
+  return {
+    code: 'CASE_EVIDENCE_FORBIDDEN',
+    detail: `cases.workbench lets people read ${evidence.prefixes.join(', ')}`,
+  };
+}
+
 function withEvidence(known: readonly Evidence[], more: readonly Evidence[]): Case['evidence'] {
   const names = new Set(known.map(({ kind, id }) => `${kind} ${id}`));
   return [...known, ...more.filter(({ kind, id }) => !names.has(`${kind} ${id}`))];
+}
+
+type CaseAction = Case['actions'][number];
+const ON_THEIR_WAY: ReadonlySet<CaseAction['state']> = new Set(['SUBMITTED', 'ADMITTED']);
+
+/** An end stands: the gate's answer may be written down after the outcome, which came another way. */
+function withState(
+  actions: Case['actions'],
+  intentId: CaseAction['intent_id'],
+  answer: Pick<CaseAction, 'state' | 'code'>,
+): Case['actions'] {
+  return actions.map((one) =>
+    one.intent_id === intentId && ON_THEIR_WAY.has(one.state) ? { ...one, ...answer } : one,
+  );
 }
 
 export interface Trigger {
@@ -141,6 +206,7 @@ const ENTRY_OF = {
   NOTE: 'NOTE_ADDED',
   ATTACH_EVIDENCE: 'EVIDENCE_ATTACHED',
   SET_DISPOSITION: 'DISPOSITION_SET',
+  ASK_ACTION: 'ACTION_SUBMITTED',
   CLOSE: 'CASE_CLOSED',
   REOPEN: 'CASE_REOPENED',
 } as const satisfies Record<Command['type'], CaseEvent['type']>;
@@ -159,17 +225,19 @@ export function identityOf(caseId: Digest, command: Command, key: string): Ident
 
 /** What a command comes to in a case as it stands. */
 export function entriesOf(
-  { case_id, status, label, disposition }: Case,
+  { case_id, pins, status, label, disposition, actions }: Case,
   command: Command,
   {
     actor,
     key,
     policy,
+    policyRev,
     supersedes,
   }: {
     readonly actor: Actor;
     readonly key: string;
     readonly policy: CasesPolicy;
+    readonly policyRev: PolicyRev;
     /** The last label that the store took for this case. */
     readonly supersedes: Digest | undefined;
   },
@@ -194,7 +262,7 @@ export function entriesOf(
     case 'NOTE':
       return [one({ text: command.text })];
     case 'ATTACH_EVIDENCE':
-      return [one({ evidence: command.evidence })];
+      return evidenceFault(command.evidence, policy) ?? [one({ evidence: command.evidence })];
     case 'SET_DISPOSITION': {
       const found = policy.dispositions[command.disposition];
       if (found === undefined)
@@ -209,6 +277,18 @@ export function entriesOf(
       const submitted = { disposition_event_id: set.case_event_id, ...says };
       return [set, one({ ...submitted, ...(supersedes === undefined ? {} : { supersedes }) }, 'LABEL_SUBMITTED')];
     }
+    case 'ASK_ACTION': {
+      const { action, reason } = command;
+      const asked = policy.actions[action];
+      if (asked === undefined) return { code: 'CASE_ACTION_UNKNOWN', detail: `no action is called ${action}` };
+      if (actions.length >= ACTIONS_MAX)
+        return { code: 'CASE_ACTIONS_TOO_MANY', detail: `${ACTIONS_MAX} were asked for in this case` };
+      const { title: _title, ...wish } = asked;
+      const { case_event_id } = identityOf(case_id, command, key);
+      const { action_domain, action_type } = wish;
+      const intent_id = caseActionRecipe.derive({ pins, case_event_id, action_domain, action_type });
+      return [one({ intent_id, action, ...wish, reason, policy_rev: policyRev })];
+    }
     case 'CLOSE':
       if (label.state === 'PENDING')
         return { code: 'CASE_LABEL_PENDING', detail: 'the label store has not answered yet: close it then' };
@@ -217,6 +297,12 @@ export function entriesOf(
       if (status !== 'CLOSED') return { code: 'CASE_NOT_CLOSED', detail: `the case is ${status}` };
       return [one({ reason: command.reason })];
   }
+}
+
+/** Refused where the case has gone on since somebody looked at it. */
+export function goneOn({ case_seq }: Case, seen: number | undefined): CaseRefusal | null {
+  if (seen === undefined || seen === case_seq) return null;
+  return { code: 'CASE_GONE_ON', detail: `it is at entry ${case_seq}, and ${seen} was seen` };
 }
 
 function withdrawn({
@@ -235,6 +321,28 @@ export function answered(
 ): NewEntry {
   const type = 'label_id' in answer ? 'LABEL_ACCEPTED' : 'LABEL_REJECTED';
   return entry(caseId, type, disposition_event_id, actor, { disposition_event_id, ...answer }, { type });
+}
+
+/** What the gate says of a wish. */
+export function actionAnswered(
+  caseId: Digest,
+  intent_id: IdempotencyKey,
+  answer: { readonly receipt_id: Digest } | { readonly code: string; readonly detail: string },
+  actor: Actor,
+): NewEntry {
+  const type = 'receipt_id' in answer ? 'ACTION_ADMITTED' : 'ACTION_REFUSED';
+  return entry(caseId, type, intent_id, actor, { intent_id, ...answer }, { type });
+}
+
+/** What the actions layer did about a wish: one entry, however often it is told. */
+export function actionEnded(
+  caseId: Digest,
+  { idempotency_key: intent_id, outcome_id, status, reason_codes, policy_rev, matched_rule_id }: ActionOutcome,
+  actor: Actor,
+): NewEntry {
+  const rule = matched_rule_id === undefined ? {} : { matched_rule_id };
+  const told = { intent_id, outcome_id, status, reason_codes, policy_rev, ...rule };
+  return entry(caseId, 'ACTION_OUTCOME', intent_id, actor, told, told);
 }
 
 function entry(

@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import type { Static } from '@sinclair/typebox';
+import { ProbityError } from '../../rails/errors/probity-error.js';
 import { graphContextOf } from '../../rails/graph/context.js';
 import { GraphState } from '../../rails/graph/graph-state.js';
 import type { RunPins } from '../../rails/pins.js';
@@ -12,6 +13,8 @@ import {
   type ContextsRequest,
   type ContextsResponse,
   EntityGraphPort,
+  type NeighboursRequest,
+  type NeighboursResponse,
 } from './entity-graph.port.js';
 
 /** Contexts from the memory of this process, all of one call of one version. */
@@ -31,6 +34,25 @@ export class EntityGraphService extends EntityGraphPort {
       // From here on nothing is awaited: state and vector are of one moment, and so are all answers.
       const results = this.#answers(pins, triggers);
       return { results } as Static<typeof ContextsResponse>;
+    });
+  }
+
+  async neighbours({
+    pins,
+    identifiers,
+    limit,
+  }: Static<typeof NeighboursRequest>): Promise<Static<typeof NeighboursResponse>> {
+    const { vector, runs, signals } = this.engine;
+    return await signals.calls.observe({}, () => {
+      this.engine.demandOwnership();
+      const run = runs.find(pins);
+      if (run === undefined) throw new ProbityError('IEG_SCOPE_UNKNOWN', 'nothing of this run was applied yet');
+      const results = identifiers.map((identifier) => {
+        const all = [...run.state.neighbours(identifier)].sort((a, b) => b.events - a.events);
+        return { neighbours: all.slice(0, limit), more: all.length > limit };
+      });
+      const integrity = run.invalid > 0 ? 'DEGRADED' : 'CLEAN';
+      return Promise.resolve({ results, graph_version: vector.record(), integrity });
     });
   }
 

@@ -69,6 +69,17 @@ describe('what follows from the traffic of a run', () => {
     );
   });
 
+  it('knows the wishes of people, which no decision planned, and still names one that claims to be of a decision', () => {
+    const asked = (origin: string): readonly CustodyRecord[] => [
+      ...chain(1, 0),
+      { event_id: 'wish', event_type: 'action_intent', parent_event_id: 'decision-1', payload: { origin } },
+      { event_id: 'done', event_type: 'action_outcome', parent_event_id: 'wish' },
+    ];
+    expect(offending(walked(asked('CASE')))).toEqual({});
+    expect(offending(walked(asked('DF')))).toEqual({ intents_unplanned: ['wish'] });
+    expect(offending(walked(asked('CASE').slice(0, -1)))).toEqual({ intents_open: ['wish'] });
+  });
+
   it('names whatever one lost record leaves without its other end', () => {
     fc.assert(
       fc.property(interleaved, fc.nat(), (records, draw) => {

@@ -66,7 +66,8 @@ export class CustodyWalk {
         return;
       case 'action_intent':
         this.#counts.intents += 1;
-        if (!this.#planned.delete(id)) this.#orphans.intents_unplanned.add(id);
+        // What a person asks for in a case no decision has planned.
+        if (!this.#planned.delete(id) && originOf(payload) !== 'CASE') this.#orphans.intents_unplanned.add(id);
         this.#intents.add(id);
         return;
       case 'action_outcome':
@@ -120,6 +121,10 @@ class Offenders {
   told(): { count: number; ids: string[] } {
     return { count: this.#count, ids: [...this.#ids] };
   }
+}
+
+function originOf(payload: unknown): string | undefined {
+  return ((payload ?? {}) as { readonly origin?: string }).origin;
 }
 
 function plannedBy(payload: unknown): readonly string[] {

@@ -51,6 +51,7 @@ export function intentEnvelope(
   decision: Decision,
   pins: RunPins,
   trace?: TraceIds,
+  producer = DECISION_PRODUCER,
 ): OutgoingEvent {
   const { idempotency_key: eventId } = intent;
   return envelope(
@@ -62,6 +63,7 @@ export function intentEnvelope(
     intent,
     pins,
     trace,
+    producer,
   );
 }
 
@@ -74,6 +76,7 @@ function envelope(
   payload: object,
   pins: RunPins,
   trace: TraceIds | undefined,
+  producer = DECISION_PRODUCER,
 ): OutgoingEvent {
   const event = {
     ...pins,
@@ -81,7 +84,7 @@ function envelope(
     event_id: eventId,
     event_type: eventType,
     schema_version: version,
-    producer: DECISION_PRODUCER,
+    producer,
     parent_event_id: parent,
     ts_utc: tsUtc,
     payload,

@@ -38,6 +38,12 @@ import { FEED_POLICY, STORE_POLICY } from '../modules/label-store/label-store.po
 import { LABEL_STORE_CONTRACT, LabelStorePort } from '../modules/label-store/label-store.port.js';
 import { LabelStoreService } from '../modules/label-store/label-store.service.js';
 import { LabelStoreStore } from '../modules/label-store/label-store.store.js';
+import {
+  OFFLINE_FEATURE_SHADOW_CONTRACT,
+  OfflineFeatureShadowPort,
+} from '../modules/offline-feature-shadow/offline-feature-shadow.port.js';
+import { OfflineFeatureShadowModule } from '../modules/offline-feature-shadow/offline-feature-shadow.module.js';
+import { OfflineFeatureShadowService } from '../modules/offline-feature-shadow/offline-feature-shadow.service.js';
 import { ProducerEdgesGateway } from '../modules/producer-edges/producer-edges.gateway.js';
 import { ProducerEdgesModule } from '../modules/producer-edges/producer-edges.module.js';
 import { EDGES_POLICY } from '../modules/producer-edges/producer-edges.policy.js';
@@ -170,6 +176,23 @@ export const UNITS: UnitTable = defineUnits(
       schema: 'case_mgmt',
       prefixes: [],
       policies: [CASES_POLICY],
+      instances: 'many',
+    },
+    ofs: {
+      unit: 'offline-feature-shadow',
+      kind: 'job',
+      why: 'Rebuilds what was known from the log, proves that it is what was served, and makes datasets of it.',
+      module: OfflineFeatureShadowModule,
+      port: {
+        token: OfflineFeatureShadowPort,
+        service: OfflineFeatureShadowService,
+        contract: OFFLINE_FEATURE_SHADOW_CONTRACT,
+      },
+      calls: ['labels'],
+      produces: [],
+      schema: 'ofs',
+      prefixes: ['ofs/'],
+      policies: [FEATURES_POLICY],
       instances: 'many',
     },
     ofp: {

@@ -34,6 +34,7 @@ export const DECISION_ROLES = [
   'dla',
   'cases',
   'ops',
+  'ofs',
 ] as const;
 
 /**
@@ -281,12 +282,25 @@ async function real(groups: readonly string[], outside?: Outside): Promise<Flavo
     .flatMap(([roles, port]) => roles.split(',').map((role) => `${role}: 'http://127.0.0.1:${port}'`))
     .filter((endpoint) => !endpoint.startsWith('all:'));
   const operator = generateApiKey('tester');
-  const units = ['engine', 'sr', 'wsp', 'edge', 'ofp', 'ieg', 'dl', 'df', 'al', 'dla', 'labels', 'cases', 'ops'].map(
-    (unit) => ({
-      unit,
-      key: generateApiKey(unit),
-    }),
-  );
+  const units = [
+    'engine',
+    'sr',
+    'wsp',
+    'edge',
+    'ofp',
+    'ieg',
+    'dl',
+    'df',
+    'al',
+    'dla',
+    'labels',
+    'cases',
+    'ops',
+    'ofs',
+  ].map((unit) => ({
+    unit,
+    key: generateApiKey(unit),
+  }));
   const listed = [
     `    - key_id: tester\n      key_sha256: '${operator.keySha256}'\n      actor_id: HUMAN::operator\n      roles: [operator]`,
     ...units.map(

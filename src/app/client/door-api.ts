@@ -24,7 +24,21 @@ import type { Address, ApiAnswer, ApiCall, ApiClient } from './api-client.js';
 
 /** The roles whose public routes the commands use. */
 export type DoorRole =
-  'engine' | 'sr' | 'wsp' | 'ig' | 'edge' | 'labels' | 'cases' | 'ofp' | 'ieg' | 'dl' | 'df' | 'al' | 'dla' | 'ops';
+  | 'engine'
+  | 'sr'
+  | 'wsp'
+  | 'ig'
+  | 'edge'
+  | 'labels'
+  | 'cases'
+  | 'ofp'
+  | 'ieg'
+  | 'dl'
+  | 'df'
+  | 'al'
+  | 'dla'
+  | 'ops'
+  | 'ofs';
 
 /** Finds the process that serves a role at this moment. */
 export type Door = (role: DoorRole) => Promise<Address>;

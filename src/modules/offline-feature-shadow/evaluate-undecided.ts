@@ -73,11 +73,11 @@ export async function evaluateUndecided(job: BuildJob): Promise<ShareResult> {
         payments += 1;
         const values = state.snapshot(event, groups);
         const { feature_snapshot_hash: hash } = snapshotOf({
-          pins: job.pins,
+          pins: share.job.pins,
           trigger: event,
-          definitions: job.definitions.policy_rev,
+          definitions: share.job.definitions.policy_rev,
           groups: values,
-          inputBasis: job.basis,
+          inputBasis: share.job.basis,
         });
         share.add(event, values, { decisionId: null, status: 'REBUILT', hash });
       }

@@ -1,4 +1,5 @@
 import { asBasis, type Basis, topicsOf } from '../../rails/basis.js';
+import { canonicalJson } from '../../rails/canonical-json.js';
 import { payloadHash } from '../../rails/envelope.js';
 import type { Decision } from '../../rails/events/decision.schema.js';
 import { type BusEvent, peekEventType, readEvent } from '../../rails/events/read-event.js';
@@ -36,9 +37,17 @@ export class Share {
   readonly notServed: Counts = {};
   readonly dropped: Counts = {};
 
-  constructor(readonly job: BuildJob) {
-    this.plan = planOf(job.definitions.body);
-    this.columns = featureColumns(job.definitions.body, job.groups);
+  readonly job: BuildJob;
+
+  constructor({ pins, definitions, basis, ...job }: BuildJob) {
+    // Members in canonical order are hashed without being sorted, for every row.
+    const { policy_rev, body } = definitions;
+    this.job = {
+      ...job,
+      ...{ pins: canonical(pins), definitions: { policy_rev: canonical(policy_rev), body }, basis: canonical(basis) },
+    };
+    this.plan = planOf(body);
+    this.columns = featureColumns(body, job.groups);
     this.runs = new SortedRuns(job.folder, `rows-${job.share.index}`);
   }
 
@@ -236,6 +245,10 @@ function paymentsOf(share: Share): number {
     cursor.close();
   }
   return count;
+}
+
+function canonical<Value>(value: Value): Value {
+  return JSON.parse(canonicalJson(value)) as Value;
 }
 
 function sumOf(basis: Basis): number {

@@ -69,6 +69,7 @@ export class SpoolCursor implements RecordCursor {
   #buffer = Buffer.alloc(0);
   #at = 0;
   #head: BusRecord | undefined;
+  #isAtEnd = false;
 
   constructor(
     folder: string,
@@ -108,6 +109,8 @@ export class SpoolCursor implements RecordCursor {
   /** Whether so many bytes more are in the buffer, after a read where need be. */
   #has(bytes: number): boolean {
     if (this.#buffer.length - this.#at >= bytes) return true;
+    // Whoever has come to the end asks again and again whether there is more.
+    if (this.#isAtEnd) return false;
     const rest = this.#buffer.subarray(this.#at);
     // A buffer of its own each time: records that were handed out still look into the one before.
     const buffer = Buffer.allocUnsafeSlow(Math.max(CHUNK, bytes));
@@ -115,7 +118,10 @@ export class SpoolCursor implements RecordCursor {
     let filled = rest.length;
     while (filled < buffer.length) {
       const got = readSync(this.#file, buffer, filled, buffer.length - filled, null);
-      if (got === 0) break;
+      if (got === 0) {
+        this.#isAtEnd = true;
+        break;
+      }
       filled += got;
     }
     this.#buffer = buffer.subarray(0, filled);

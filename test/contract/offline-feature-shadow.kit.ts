@@ -268,10 +268,11 @@ export interface ShadowOptions {
   readonly version?: string;
   readonly definitions?: SealedPolicy;
   readonly objects?: Objects;
+  readonly leaseMs?: number;
 }
 
 /** A process that runs the unit, with the label store beside it. */
-export function openShadow(ground: ShadowGround, run: DecidedRun, options: ShadowOptions) {
+export function openShadow(ground: ShadowGround, run: Pick<DecidedRun, 'pins' | 'events'>, options: ShadowOptions) {
   const { clock, workers = 1, version = '1.0.0', definitions = DEFINITIONS, objects = ground.objects } = options;
   const { bus } = ground;
   const { telemetry, metricsText } = recordedTelemetry();
@@ -279,7 +280,7 @@ export function openShadow(ground: ShadowGround, run: DecidedRun, options: Shado
   const port = { slice: labels.slice } as unknown as LabelStorePort;
   const policies = new StaticPolicies(new Map([['ofp.features', definitions]]));
   const about = new About(version, 'test', 1);
-  const pace = Object.assign(new BuildPace(), { workers, program: PROGRAM });
+  const pace = Object.assign(new BuildPace(), { workers, program: PROGRAM, leaseMs: options.leaseMs ?? 15_000 });
   const store = new OfflineFeatureShadowStore(ground.database('ofs'), clock);
   const datasets = new DatasetObjects(objects);
   const build = new DatasetBuild(bus, objects, port, policies, clock, pace);

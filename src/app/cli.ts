@@ -7,6 +7,7 @@ import { listRoles } from './commands/roles.js';
 import { serve } from './commands/serve.js';
 import { addAuditCommands } from './cli-audit.js';
 import { addCaseCommands } from './cli-case.js';
+import { addDatasetCommands } from './cli-dataset.js';
 import { addDecisionCommands } from './cli-decision.js';
 import { addDoorCommands } from './cli-door.js';
 import { addLabelCommands } from './cli-label.js';
@@ -49,6 +50,7 @@ export async function runCli(words: readonly string[], options: CliOptions): Pro
   addLabelCommands(program, options, run);
   addCaseCommands(program, options, run);
   addRegistryCommands(program, options, run);
+  addDatasetCommands(program, options, run);
   addModelCommands(program, run);
 
   try {

@@ -42,6 +42,12 @@ import { ModelRegistryModule } from '../modules/model-registry/model-registry.mo
 import { REGISTRY_POLICY } from '../modules/model-registry/model-registry.policy.js';
 import { MODEL_REGISTRY_CONTRACT, ModelRegistryPort } from '../modules/model-registry/model-registry.port.js';
 import { ModelRegistryService } from '../modules/model-registry/model-registry.service.js';
+import {
+  OFFLINE_FEATURE_SHADOW_CONTRACT,
+  OfflineFeatureShadowPort,
+} from '../modules/offline-feature-shadow/offline-feature-shadow.port.js';
+import { OfflineFeatureShadowModule } from '../modules/offline-feature-shadow/offline-feature-shadow.module.js';
+import { OfflineFeatureShadowService } from '../modules/offline-feature-shadow/offline-feature-shadow.service.js';
 import { ProducerEdgesGateway } from '../modules/producer-edges/producer-edges.gateway.js';
 import { ProducerEdgesModule } from '../modules/producer-edges/producer-edges.module.js';
 import { EDGES_POLICY } from '../modules/producer-edges/producer-edges.policy.js';
@@ -187,6 +193,23 @@ export const UNITS: UnitTable = defineUnits(
       schema: 'case_mgmt',
       prefixes: [],
       policies: [CASES_POLICY],
+      instances: 'many',
+    },
+    ofs: {
+      unit: 'offline-feature-shadow',
+      kind: 'job',
+      why: 'Rebuilds what was known from the log, proves that it is what was served, and makes datasets of it.',
+      module: OfflineFeatureShadowModule,
+      port: {
+        token: OfflineFeatureShadowPort,
+        service: OfflineFeatureShadowService,
+        contract: OFFLINE_FEATURE_SHADOW_CONTRACT,
+      },
+      calls: ['labels'],
+      produces: [],
+      schema: 'ofs',
+      prefixes: ['ofs/'],
+      policies: [FEATURES_POLICY],
       instances: 'many',
     },
     ofp: {

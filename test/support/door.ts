@@ -35,6 +35,7 @@ export const DECISION_ROLES = [
   'cases',
   'mpr',
   'ops',
+  'ofs',
 ] as const;
 
 /**
@@ -297,6 +298,7 @@ async function real(groups: readonly string[], outside?: Outside): Promise<Flavo
     'cases',
     'mpr',
     'ops',
+    'ofs',
   ].map((unit) => ({
     unit,
     key: generateApiKey(unit),

@@ -38,7 +38,8 @@ export type DoorRole =
   | 'df'
   | 'al'
   | 'dla'
-  | 'ops';
+  | 'ops'
+  | 'ofs';
 
 /** Finds the process that serves a role at this moment. */
 export type Door = (role: DoorRole) => Promise<Address>;

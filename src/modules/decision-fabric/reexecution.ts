@@ -17,8 +17,8 @@ import { GraphState } from '../../rails/graph/graph-state.js';
 import { differingPins, isNoWorld, type RunPins } from '../../rails/pins.js';
 import type { Bus, BusRecord, PartitionMarks } from '../../substrate/bus/bus.port.js';
 import { type LogCursor, LogTap } from '../../substrate/bus/log-tap.js';
+import { ReplayedState } from '../../substrate/projection/replayed-state.js';
 import type { ExternalModels } from './external-models.js';
-import { ReplayedState } from './replayed-state.js';
 
 const TRAFFIC = asTopicName('fp.bus.traffic.v1');
 const CONTROL = asTopicName('fp.bus.control.v1');

@@ -4,6 +4,7 @@ import { BUS_ERRORS } from './bus.errors.js';
 import { CASE_ERRORS } from './cases.errors.js';
 import { CONFIG_ERRORS } from './config.errors.js';
 import { DATABASE_ERRORS } from './database.errors.js';
+import { DATASET_ERRORS } from './datasets.errors.js';
 import { DECISION_ERRORS } from './decision.errors.js';
 import { EDGE_ERRORS } from './edge.errors.js';
 import { ENGINE_ERRORS } from './engine.errors.js';
@@ -41,6 +42,7 @@ export const ERROR_FAMILIES: readonly { readonly title: string; readonly errors:
   { title: 'Identity & Entity Graph', errors: GRAPH_ERRORS },
   { title: 'Label Store', errors: LABEL_ERRORS },
   { title: 'Case Workbench', errors: CASE_ERRORS },
+  { title: 'Offline Feature Shadow', errors: DATASET_ERRORS },
   { title: 'Degrade Ladder', errors: POSTURE_ERRORS },
   { title: 'Decision Fabric', errors: DECISION_ERRORS },
   { title: 'Model/Policy Registry', errors: REGISTRY_ERRORS },
@@ -56,6 +58,7 @@ export const ERRORS = {
   ...CASE_ERRORS,
   ...CONFIG_ERRORS,
   ...DATABASE_ERRORS,
+  ...DATASET_ERRORS,
   ...HTTP_ERRORS,
   ...IDENTITY_ERRORS,
   ...OBJECTS_ERRORS,

@@ -7,7 +7,7 @@ import type { Cut } from '../../rails/features/feature-state.js';
 import { type LabelFact, labelFactOf } from '../../rails/features/label-table.js';
 import { isNoWorld } from '../../rails/pins.js';
 import { validatorOf } from '../../rails/validator.js';
-import type { LogCursor } from '../../substrate/bus/log-tap.js';
+import type { BusRecord } from '../bus/bus.port.js';
 
 const TRAFFIC = asTopicName('fp.bus.traffic.v1');
 const CONTROL = asTopicName('fp.bus.control.v1');
@@ -19,12 +19,23 @@ export interface FoldedState {
   applyLabels(facts: readonly LabelFact[]): void;
 }
 
+/** One partition's records, one after the other: of the log itself, or of a copy of it. */
+export interface RecordCursor {
+  readonly partition: number;
+  /** The next record, if it is at hand; nobody need wait for it. */
+  readonly head: BusRecord | undefined;
+  /** The next record without taking it; undefined at the end. */
+  peek(): Promise<BusRecord | undefined>;
+  /** Goes past the record that `head` or `peek` gave. */
+  skip(): void;
+}
+
 export interface ReplayedStateOptions<State extends FoldedState> {
   readonly state: State;
   readonly runId: string;
   readonly usable: (event: FeatureEvent) => boolean;
-  readonly events: readonly LogCursor[];
-  readonly facts: readonly LogCursor[];
+  readonly events: readonly RecordCursor[];
+  readonly facts: readonly RecordCursor[];
 }
 
 /** A state that is folded from the log again, as far as the bases say that are asked for. */

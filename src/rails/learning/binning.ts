@@ -6,11 +6,16 @@ export const MOST_BINS = 255;
 /** Where the values of each column are cut: bin b holds cut[b − 1] ≤ x < cut[b]. A split is made at a cut and nowhere else. */
 export interface Cuts {
   readonly cuts: readonly Float64Array[];
+  /** Where a column begins in a histogram, which has two numbers per bin. Its bins of values come first, then the one of what is missing. */
+  readonly first: Int32Array;
+  readonly missing: Int32Array;
+  /** Numbers in a histogram of all columns. */
+  readonly size: number;
 }
 
-/** Rows as bin codes, row after row: what is missing has the code `cuts.length + 1` of its column. */
+/** Rows as places in a histogram, row after row. */
 export interface BinnedRows {
-  readonly codes: Uint8Array;
+  readonly slots: Uint16Array | Uint32Array;
   readonly rows: number;
   readonly columns: number;
 }
@@ -20,7 +25,16 @@ export interface BinnedRows {
  * weights alone, not on the order of the rows, and a row of weight 2 counts as two rows.
  */
 export function cutsOf({ columns, weights }: TrainingMatrix, most = MOST_BINS): Cuts {
-  return { cuts: columns.map((column) => cutsOfColumn(column, weights, most)) };
+  const cuts = columns.map((column) => cutsOfColumn(column, weights, most));
+  const first = new Int32Array(cuts.length);
+  const missing = new Int32Array(cuts.length);
+  let size = 0;
+  cuts.forEach((own, at) => {
+    first[at] = size;
+    missing[at] = size + 2 * (own.length + 1);
+    size += 2 * (own.length + 2);
+  });
+  return { cuts, first, missing, size };
 }
 
 function cutsOfColumn(column: Float64Array, weights: Float64Array | undefined, most: number): Float64Array {
@@ -79,18 +93,18 @@ function between(low: number, high: number): number {
   return middle > low && Number.isFinite(middle) ? middle : high;
 }
 
-export function binned({ columns, labels }: TrainingMatrix, { cuts }: Cuts): BinnedRows {
+export function binned({ columns, labels }: TrainingMatrix, { cuts, first, missing, size }: Cuts): BinnedRows {
   const [rows, width] = [labels.length, columns.length];
-  const codes = new Uint8Array(rows * width);
+  const slots = size <= 65_536 ? new Uint16Array(rows * width) : new Uint32Array(rows * width);
   columns.forEach((column, at) => {
     const own = cuts[at] ?? new Float64Array(0);
-    const missing = own.length + 1;
+    const begin = first[at] ?? 0;
     for (let row = 0, place = at; row < rows; row += 1, place += width) {
       const x = column[row] ?? 0;
-      codes[place] = Number.isNaN(x) ? missing : binOf(x, own);
+      slots[place] = Number.isNaN(x) ? (missing[at] ?? 0) : begin + 2 * binOf(x, own);
     }
   });
-  return { codes, rows, columns: width };
+  return { slots, rows, columns: width };
 }
 
 /** How many cuts are at most x. */

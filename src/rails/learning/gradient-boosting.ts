@@ -3,7 +3,7 @@ import type { TreeModel } from '../model/bundle.schema.js';
 import { exp } from '../model/exp.js';
 import { ln } from '../model/ln.js';
 import { type BinnedRows, binned, type Cuts, cutsOf } from './binning.js';
-import { logisticOf } from './logistic-function.js';
+import { quickLogistic, wholeOf } from './logistic-function.js';
 import { checkLearnable, checkMatrix, type TrainingMatrix } from './matrix.js';
 import { SeededRandom } from './random.js';
 import { checkTreeSettings, type TreeSettings } from './tree-settings.js';
@@ -178,13 +178,13 @@ function fillPairs(
   scale: number,
 ): void {
   for (let row = 0; row < labels.length; row += 1) {
-    const p = logisticOf(scores[row] ?? 0);
+    const p = quickLogistic(scores[row] ?? 0);
     // Rounded before it is weighted: a row of weight 2 is twice the row to the last bit.
-    const g = Math.round((p - (labels[row] ?? 0)) * scale);
-    const h = Math.max(1, Math.round(p * (1 - p) * scale));
+    const g = wholeOf((p - (labels[row] ?? 0)) * scale);
+    const h = Math.max(1, wholeOf(p * (1 - p) * scale));
     const weight = weights === undefined ? 1 : (weights[row] ?? 0);
-    pairs[2 * row] = weight === 1 ? g : Math.round(g * weight);
-    pairs[2 * row + 1] = weight === 1 ? h : Math.round(h * weight);
+    pairs[2 * row] = weight === 1 ? g : wholeOf(g * weight);
+    pairs[2 * row + 1] = weight === 1 ? h : wholeOf(h * weight);
   }
 }
 
@@ -231,20 +231,19 @@ function addInside(tree: GrownTree, { rows, start, end }: TreeGrower, scores: Fl
 /** Walks the tree for the rows that are not marked in `seen`. */
 function addOutside(
   tree: GrownTree,
-  { cuts }: Cuts,
-  { codes, rows, columns }: BinnedRows,
+  cuts: Cuts,
+  { slots, rows, columns }: BinnedRows,
   scores: Float64Array,
   rate: number,
   seen?: Uint8Array,
 ): void {
-  const { column, bin, left, right, missingLeft, value } = tree;
-  const missing = Int32Array.from(cuts, (own) => own.length + 1);
+  const { column, slot, left, right, missingLeft, value } = tree;
   for (let row = 0; row < rows; row += 1) {
     if (seen?.[row] === 1) continue;
     let node = 0;
     for (let asked = column[0] ?? -1; asked >= 0; asked = column[node] ?? -1) {
-      const code = codes[row * columns + asked] ?? 0;
-      const goesLeft = code === missing[asked] ? missingLeft[node] === 1 : code <= (bin[node] ?? 0);
+      const found = slots[row * columns + asked] ?? 0;
+      const goesLeft = found <= (slot[node] ?? 0) || (missingLeft[node] === 1 && found === cuts.missing[asked]);
       node = (goesLeft ? left[node] : right[node]) ?? 0;
     }
     scores[row] = (scores[row] ?? 0) + rate * (value[node] ?? 0);
@@ -252,7 +251,7 @@ function addOutside(
 }
 
 /** The tree as it is served. */
-function nodesOf(tree: GrownTree, { cuts }: Cuts, rate: number): Tree {
+function nodesOf(tree: GrownTree, { cuts, first }: Cuts, rate: number): Tree {
   return Array.from({ length: tree.size }, (_, node) => {
     const column = tree.column[node] ?? -1;
     const value = rate * (tree.value[node] ?? 0);
@@ -261,7 +260,7 @@ function nodesOf(tree: GrownTree, { cuts }: Cuts, rate: number): Tree {
       value,
       split: {
         input: column,
-        threshold: cuts[column]?.[tree.bin[node] ?? 0] ?? 0,
+        threshold: cuts[column]?.[((tree.slot[node] ?? 0) - (first[column] ?? 0)) / 2] ?? 0,
         left: tree.left[node] ?? 0,
         right: tree.right[node] ?? 0,
         missing: tree.missingLeft[node] === 1 ? 'left' : 'right',

@@ -1,4 +1,5 @@
 import type { BinnedRows, Cuts } from './binning.js';
+import { type Asked, divide, fillSome, fillWhole, type Found, scan, scanBounded, subtract } from './histograms.js';
 import type { SeededRandom } from './random.js';
 
 export interface GrowthSettings {
@@ -21,8 +22,8 @@ export interface GrownTree {
   readonly size: number;
   /** The column that is asked; −1 is a leaf. */
   readonly column: Int32Array;
-  /** The last bin that goes left. */
-  readonly bin: Int32Array;
+  /** The last place of the column in a histogram that goes left. */
+  readonly slot: Int32Array;
   readonly left: Int32Array;
   readonly right: Int32Array;
   readonly missingLeft: Uint8Array;
@@ -47,10 +48,7 @@ export class TreeGrower {
   readonly #settings: GrowthSettings;
   readonly #scale: number;
   readonly #constrained: boolean;
-  /** Where the bins of a column begin in a histogram, and how many of them hold values; the one after them is missing. */
-  readonly #offset: Int32Array;
-  readonly #valueBins: Int32Array;
-  readonly #slots: number;
+  readonly #cuts: Cuts;
   readonly #free: Float64Array[] = [];
   readonly #histogram: (Float64Array | undefined)[];
   readonly #depth: Int32Array;
@@ -60,13 +58,15 @@ export class TreeGrower {
   readonly #high: Float64Array;
   readonly #bestGain: Float64Array;
   readonly #bestColumn: Int32Array;
-  readonly #bestBin: Int32Array;
+  readonly #bestSlot: Int32Array;
   readonly #bestMissingLeft: Uint8Array;
   readonly #bestG: Float64Array;
   readonly #bestH: Float64Array;
   readonly #tried: Int32Array;
+  readonly #asked: Asked = { g: 0.5, h: 0.5, low: 0.5, high: 0.5, value: 0.5, least: 0.5, penalty: 0.5, sign: 0 };
+  readonly #found: Found = { gain: 0.5, column: -1, slot: 0, g: 0.5, h: 0.5, missingLeft: false };
 
-  constructor(binned: BinnedRows, { cuts }: Cuts, settings: GrowthSettings, scale: number) {
+  constructor(binned: BinnedRows, cuts: Cuts, settings: GrowthSettings, scale: number) {
     const nodes = 2 * settings.maxLeaves;
     const ints = (): Int32Array => new Int32Array(nodes);
     const floats = (): Float64Array => new Float64Array(nodes);
@@ -74,18 +74,11 @@ export class TreeGrower {
     this.#settings = settings;
     this.#scale = scale;
     this.#constrained = settings.monotone.some((sign) => sign !== 0);
-    this.#offset = new Int32Array(cuts.length);
-    this.#valueBins = Int32Array.from(cuts, (own) => own.length + 1);
-    let slots = 0;
-    this.#valueBins.forEach((count, at) => {
-      this.#offset[at] = slots;
-      slots += count + 1;
-    });
-    this.#slots = slots;
+    this.#cuts = cuts;
     this.rows = new Int32Array(binned.rows);
     this.#spare = new Int32Array(binned.rows);
     this.#histogram = Array.from({ length: nodes }, () => undefined);
-    [this.start, this.end, this.#depth, this.#bestColumn, this.#bestBin] = [ints(), ints(), ints(), ints(), ints()];
+    [this.start, this.end, this.#depth, this.#bestColumn, this.#bestSlot] = [ints(), ints(), ints(), ints(), ints()];
     [this.#sumG, this.#sumH, this.#low, this.#high] = [floats(), floats(), floats(), floats()];
     [this.#bestGain, this.#bestG, this.#bestH] = [floats(), floats(), floats()];
     this.#bestMissingLeft = new Uint8Array(nodes);
@@ -93,7 +86,7 @@ export class TreeGrower {
     this.tree = {
       size: 0,
       column: ints(),
-      bin: ints(),
+      slot: ints(),
       left: ints(),
       right: ints(),
       missingLeft: new Uint8Array(nodes),
@@ -183,7 +176,7 @@ export class TreeGrower {
     const [start, end] = [this.start[node] ?? 0, this.end[node] ?? 0];
     tree.size += 2;
     tree.column[node] = column;
-    tree.bin[node] = this.#bestBin[node] ?? 0;
+    tree.slot[node] = this.#bestSlot[node] ?? 0;
     tree.missingLeft[node] = this.#bestMissingLeft[node] ?? 0;
     tree.left[node] = left;
     tree.right[node] = right;
@@ -224,7 +217,7 @@ export class TreeGrower {
     this.#fill(own, pairs, this.start[smaller] ?? 0, this.end[smaller] ?? 0, columns);
     this.#histogram[smaller] = own;
     if (this.#mayBeSplit(larger)) {
-      for (let at = 0; at < parent.length; at += 1) parent[at] = (parent[at] ?? 0) - (own[at] ?? 0);
+      subtract(parent, own);
       this.#histogram[larger] = parent;
       this.#histogram[node] = undefined;
     }
@@ -238,7 +231,7 @@ export class TreeGrower {
   }
 
   #taken(): Float64Array {
-    return this.#free.pop() ?? new Float64Array(2 * this.#slots);
+    return this.#free.pop() ?? new Float64Array(this.#cuts.size);
   }
 
   #release(node: number): void {
@@ -249,143 +242,65 @@ export class TreeGrower {
   }
 
   #fill(histogram: Float64Array, pairs: Float64Array, start: number, end: number, columns: Int32Array): void {
+    const { slots, columns: width } = this.#binned;
     histogram.fill(0);
-    fillHistogram(
-      histogram,
-      this.#binned.codes,
-      this.#binned.columns,
-      this.rows,
-      pairs,
-      start,
-      end,
-      columns,
-      this.#offset,
-    );
+    if (columns.length === width) fillWhole(histogram, slots, width, this.rows, pairs, start, end);
+    else fillSome(histogram, slots, width, this.rows, pairs, start, end, columns);
   }
 
   /** Rows that go left stand before those that go right, both in the order that they had. Returns where the right ones begin. */
   #divide(node: number, column: number, start: number, end: number): number {
-    const { rows } = this;
-    const { codes, columns } = this.#binned;
-    const spare = this.#spare;
-    const bin = this.tree.bin[node] ?? 0;
-    const missing = this.#valueBins[column] ?? 0;
-    const missingLeft = this.tree.missingLeft[node] === 1;
-    let [lefts, rights] = [start, 0];
-    for (let at = start; at < end; at += 1) {
-      const row = rows[at] ?? 0;
-      const code = codes[row * columns + column] ?? 0;
-      if (code === missing ? missingLeft : code <= bin) {
-        rows[lefts] = row;
-        lefts += 1;
-      } else {
-        spare[rights] = row;
-        rights += 1;
-      }
-    }
-    rows.set(spare.subarray(0, rights), lefts);
-    return lefts;
+    const missing = this.tree.missingLeft[node] === 1 ? (this.#cuts.missing[column] ?? -1) : -1;
+    const { slots, columns } = this.#binned;
+    return divide(this.rows, this.#spare, slots, columns, column, this.tree.slot[node] ?? 0, missing, start, end);
   }
 
-  /** The best split of a node: the first of equally good ones, by column, missing to the right before left, and bin. */
+  /** The best split of a node: the first of equally good ones, by column, missing to the right before left, and cut. */
   #search(node: number, histogram: Float64Array, columns: Int32Array, random: SeededRandom): void {
-    const share = this.#settings.columnsPerNode;
+    const { columnsPerNode, minChildWeight, l2, minGain, monotone } = this.#settings;
     let count = columns.length;
     this.#tried.set(columns);
-    if (share < 1) {
-      count = Math.max(1, Math.round(share * columns.length));
-      for (let at = 0; at < count; at += 1) {
-        const other = at + random.below(columns.length - at);
-        const held = this.#tried[at] ?? 0;
-        this.#tried[at] = this.#tried[other] ?? 0;
-        this.#tried[other] = held;
-      }
-      this.#tried.subarray(0, count).sort();
+    if (columnsPerNode < 1) {
+      count = Math.max(1, Math.round(columnsPerNode * columns.length));
+      drawFirst(this.#tried, count, columns.length, random);
     }
+    const asked = this.#asked;
+    asked.g = this.#sumG[node] ?? 0;
+    asked.h = this.#sumH[node] ?? 0;
+    asked.low = this.#low[node] ?? 0;
+    asked.high = this.#high[node] ?? 0;
+    asked.value = this.tree.value[node] ?? 0;
+    asked.least = minChildWeight * this.#scale;
+    asked.penalty = l2 * this.#scale;
+    const found = this.#found;
+    found.gain = minGain * this.#scale;
+    found.column = -1;
     for (let at = 0; at < count; at += 1) {
       const column = this.#tried[at] ?? 0;
-      const missing = 2 * ((this.#offset[column] ?? 0) + (this.#valueBins[column] ?? 0));
-      const missingH = histogram[missing + 1] ?? 0;
-      this.#scan(node, histogram, column, 0, 0);
-      if (missingH > 0) this.#scan(node, histogram, column, histogram[missing] ?? 0, missingH);
+      asked.sign = monotone[column] ?? 0;
+      const first = this.#cuts.first[column] ?? 0;
+      const missing = this.#cuts.missing[column] ?? 0;
+      const scanned = this.#constrained ? scanBounded : scan;
+      scanned(asked, found, histogram, column, first, missing, false);
+      if ((histogram[missing + 1] ?? 0) > 0) scanned(asked, found, histogram, column, first, missing, true);
     }
-  }
-
-  /** All cuts of a column, with what is missing (its sums, 0 where it goes right) on the left. */
-  #scan(node: number, histogram: Float64Array, column: number, missingG: number, missingH: number): void {
-    const { minChildWeight, l2, minGain, monotone } = this.#settings;
-    const least = minChildWeight * this.#scale;
-    const penalty = l2 * this.#scale;
-    const [g, h] = [this.#sumG[node] ?? 0, this.#sumH[node] ?? 0];
-    const [low, high] = [this.#low[node] ?? 0, this.#high[node] ?? 0];
-    const constrained = this.#constrained;
-    const sign = monotone[column] ?? 0;
-    const own = constrained ? said(g, h + penalty, this.tree.value[node] ?? 0) : (g * g) / (h + penalty);
-    const first = this.#offset[column] ?? 0;
-    const last = first + (this.#valueBins[column] ?? 0) - 1;
-    let [leftG, leftH] = [missingG, missingH];
-    let bestGain = Math.max(this.#bestGain[node] ?? 0, minGain * this.#scale);
-    for (let slot = first; slot < last; slot += 1) {
-      leftG += histogram[2 * slot] ?? 0;
-      leftH += histogram[2 * slot + 1] ?? 0;
-      const rightH = h - leftH;
-      if (leftH < least) continue;
-      if (rightH < least) break;
-      const rightG = g - leftG;
-      let gain = 0;
-      if (constrained) {
-        const leftValue = Math.max(low, Math.min(high, -leftG / (leftH + penalty)));
-        const rightValue = Math.max(low, Math.min(high, -rightG / (rightH + penalty)));
-        if (sign * (rightValue - leftValue) < 0) continue;
-        gain = (said(leftG, leftH + penalty, leftValue) + said(rightG, rightH + penalty, rightValue) - own) / 2;
-      } else gain = ((leftG * leftG) / (leftH + penalty) + (rightG * rightG) / (rightH + penalty) - own) / 2;
-      if (gain > bestGain) {
-        bestGain = gain;
-        this.#bestGain[node] = gain;
-        this.#bestColumn[node] = column;
-        this.#bestBin[node] = slot - first;
-        this.#bestG[node] = leftG;
-        this.#bestH[node] = leftH;
-        // Where nothing is missing here, it will go with the heavier side.
-        this.#bestMissingLeft[node] =
-          missingH > 0 || (this.#missingH(histogram, column) === 0 && leftH >= rightH) ? 1 : 0;
-      }
-    }
-  }
-
-  #missingH(histogram: Float64Array, column: number): number {
-    return histogram[2 * ((this.#offset[column] ?? 0) + (this.#valueBins[column] ?? 0)) + 1] ?? 0;
+    if (found.column < 0) return;
+    this.#bestGain[node] = found.gain;
+    this.#bestColumn[node] = found.column;
+    this.#bestSlot[node] = found.slot;
+    this.#bestG[node] = found.g;
+    this.#bestH[node] = found.h;
+    this.#bestMissingLeft[node] = found.missingLeft ? 1 : 0;
   }
 }
 
-/** Twice what a node wins by saying `value`: for the best value without bounds this is g² / h. */
-function said(g: number, h: number, value: number): number {
-  return -(2 * g * value + h * value * value);
-}
-
-/** The inner loop of all training: no call, no allocation, one pass over the rows. */
-function fillHistogram(
-  histogram: Float64Array,
-  codes: Uint8Array,
-  width: number,
-  rows: Int32Array,
-  pairs: Float64Array,
-  start: number,
-  end: number,
-  columns: Int32Array,
-  offset: Int32Array,
-): void {
-  const count = columns.length;
-  for (let at = start; at < end; at += 1) {
-    const row = rows[at] ?? 0;
-    const g = pairs[2 * row] ?? 0;
-    const h = pairs[2 * row + 1] ?? 0;
-    const from = row * width;
-    for (let each = 0; each < count; each += 1) {
-      const column = columns[each] ?? 0;
-      const slot = 2 * ((offset[column] ?? 0) + (codes[from + column] ?? 0));
-      histogram[slot] = (histogram[slot] ?? 0) + g;
-      histogram[slot + 1] = (histogram[slot + 1] ?? 0) + h;
-    }
+/** Puts `count` of the first `of` places, drawn by chance, to the front, rising. */
+function drawFirst(places: Int32Array, count: number, of: number, random: SeededRandom): void {
+  for (let at = 0; at < count; at += 1) {
+    const other = at + random.below(of - at);
+    const held = places[at] ?? 0;
+    places[at] = places[other] ?? 0;
+    places[other] = held;
   }
+  places.subarray(0, count).sort();
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { binned, cutsOf } from './binning.js';
-import type { TrainingMatrix } from './matrix.js';
+import { rowsOf, type TrainingMatrix } from './matrix.js';
 
 const values = fc.array(fc.oneof(fc.integer({ min: -9, max: 9 }), fc.double({ noDefaultInfinity: true })), {
   minLength: 1,
@@ -40,14 +40,29 @@ describe('bins', () => {
     expect([Math.min(...sizes), Math.max(...sizes)]).toEqual([expect.closeTo(100, -1), expect.closeTo(100, -1)]);
   });
 
+  it('are dense where the few frauds lie, whatever most rows look like', () => {
+    const column = Array.from({ length: 20_000 }, (_, at) => (at * 7_919) % 20_000);
+    // The hundred highest values are the frauds: half of one per cent.
+    const labels = Uint8Array.from(column, (x) => (x >= 19_900 ? 1 : 0));
+    const found = cutsOf({ ...of(column), labels }, 100).cuts[0] ?? new Float64Array();
+    expect([...found]).toContain(19_899.5);
+    expect(found.filter((cut) => cut >= 19_899).length).toBeGreaterThan(40);
+    expect((cutsOf(of(column), 100).cuts[0] ?? new Float64Array()).filter((cut) => cut >= 19_899).length).toBeLessThan(
+      2,
+    );
+  });
+
   it('do not depend on the order of the rows, and weigh a row of weight 3 as three rows', () => {
     const counts = fc.array(fc.integer({ min: 0, max: 3 }), { minLength: 60, maxLength: 60 });
     fc.assert(
       fc.property(values, most, counts, (column, limit, weights) => {
-        expect(cutsOf(of(column.toReversed()), limit)).toEqual(cutsOf(of(column), limit));
-        const repeated = column.flatMap((x, row) => Array.from({ length: weights[row] ?? 0 }, () => x));
-        const weighted = cutsOf(of(column, weights.slice(0, column.length)), limit);
-        expect(weighted).toEqual(cutsOf(of(repeated), limit));
+        const labels = Uint8Array.from(column, (_, row) => (row % 3 === 0 ? 1 : 0));
+        const whole = { ...of(column), labels };
+        const backwards = rowsOf(whole, Int32Array.from(column.keys()).reverse());
+        expect(cutsOf(backwards, limit)).toEqual(cutsOf(whole, limit));
+        const repeated = column.flatMap((_, row) => Array.from({ length: weights[row] ?? 0 }, () => row));
+        const weighted = { ...of(column, weights.slice(0, column.length)), labels };
+        expect(cutsOf(weighted, limit)).toEqual(cutsOf(rowsOf(whole, repeated), limit));
       }),
     );
   });

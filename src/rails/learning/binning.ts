@@ -21,11 +21,12 @@ export interface BinnedRows {
 }
 
 /**
- * A bin for each value where there are at most `most` of them, else bins of about equal weight. They depend on values and
- * weights alone, not on the order of the rows, and a row of weight 2 counts as two rows.
+ * A bin for each value where there are at most `most` of them, else bins of about equal weight, where the frauds together weigh as much as all others:
+ * cuts are dense where frauds lie, however few they are. They depend on values, labels and weights alone, not on the order of the rows, and a row of
+ * weight 2 counts as two rows.
  */
-export function cutsOf({ columns, weights }: TrainingMatrix, most = MOST_BINS): Cuts {
-  const cuts = columns.map((column) => cutsOfColumn(column, weights, most));
+export function cutsOf(matrix: TrainingMatrix, most = MOST_BINS): Cuts {
+  const cuts = matrix.columns.map((column) => cutsOfColumn(distinctOf(column, matrix), most));
   const first = new Int32Array(cuts.length);
   const missing = new Int32Array(cuts.length);
   let size = 0;
@@ -37,13 +38,17 @@ export function cutsOf({ columns, weights }: TrainingMatrix, most = MOST_BINS): 
   return { cuts, first, missing, size };
 }
 
-function cutsOfColumn(column: Float64Array, weights: Float64Array | undefined, most: number): Float64Array {
-  const { values, masses, total } = distinctOf(column, weights);
+function cutsOfColumn({ values, frauds, others }: Distinct, most: number): Float64Array {
   const cuts: number[] = [];
-  let [left, binsLeft, mass] = [total, most, 0];
+  const [fraud, other] = [sumOf(frauds), sumOf(others)];
+  // Each kind is weighed with the size of the other one: whole numbers, where the weights are.
+  const massOf = (at: number): number =>
+    (frauds[at] ?? 0) * (other === 0 ? 1 : other) + (others[at] ?? 0) * (fraud === 0 ? 1 : fraud);
+  let [left, binsLeft, mass] = [0, most, 0];
+  for (let at = 0; at < values.length; at += 1) left += massOf(at);
   const each = values.length <= most;
   for (let at = 0; at + 1 < values.length; at += 1) {
-    mass += masses[at] ?? 0;
+    mass += massOf(at);
     if (!each && mass * binsLeft < left) continue;
     if (binsLeft === 1) break;
     cuts.push(between(values[at] ?? 0, values[at + 1] ?? 0));
@@ -54,37 +59,67 @@ function cutsOfColumn(column: Float64Array, weights: Float64Array | undefined, m
   return Float64Array.from(cuts);
 }
 
-/** The different values, rising, and the weight of each. Rows that do not count and what is missing are left out. */
-function distinctOf(
-  column: Float64Array,
-  weights: Float64Array | undefined,
-): { readonly values: Float64Array; readonly masses: Float64Array; readonly total: number } {
-  // Sorting numbers is several times faster than sorting places by their numbers.
-  const sorted = weights === undefined ? column.slice().sort() : undefined;
-  const order =
-    weights === undefined
-      ? undefined
-      : Int32Array.from(column.keys())
-          .filter((row) => (weights[row] ?? 0) > 0 && !Number.isNaN(column[row]))
-          .sort((a, b) => (column[a] ?? 0) - (column[b] ?? 0));
-  const size = sorted?.length ?? order?.length ?? 0;
-  const values = new Float64Array(size);
-  const masses = new Float64Array(size);
-  let [count, total] = [0, 0];
-  for (let at = 0; at < size; at += 1) {
-    const row = order?.[at] ?? 0;
-    const value = sorted === undefined ? (column[row] ?? 0) : (sorted[at] ?? 0);
-    // NaN stands behind all numbers.
-    if (Number.isNaN(value)) break;
-    const mass = weights?.[row] ?? 1;
-    if (count === 0 || value !== values[count - 1]) {
-      values[count] = value;
+/** The different values, rising, and how many frauds and others (by weight) have each of them. */
+interface Distinct {
+  readonly values: Float64Array;
+  readonly frauds: Float64Array;
+  readonly others: Float64Array;
+}
+
+/** Rows that do not count and what is missing are left out. */
+function distinctOf(column: Float64Array, { labels, weights }: TrainingMatrix): Distinct {
+  if (weights === undefined) {
+    // Sorting numbers is several times faster than sorting places by their numbers: all of them, then the few frauds again.
+    const all = column.slice().sort();
+    const ofFrauds = column.filter((_, row) => labels[row] === 1).sort();
+    return countedTogether(all, ofFrauds);
+  }
+  const order = Int32Array.from(column.keys())
+    .filter((row) => (weights[row] ?? 0) > 0 && !Number.isNaN(column[row]))
+    .sort((a, b) => (column[a] ?? 0) - (column[b] ?? 0));
+  const found = emptyDistinct(order.length);
+  let count = 0;
+  for (const row of order) {
+    const value = column[row] ?? 0;
+    if (count === 0 || value !== found.values[count - 1]) {
+      found.values[count] = value;
       count += 1;
     }
-    masses[count - 1] = (masses[count - 1] ?? 0) + mass;
-    total += mass;
+    const kind = labels[row] === 1 ? found.frauds : found.others;
+    kind[count - 1] = (kind[count - 1] ?? 0) + (weights[row] ?? 0);
   }
-  return { values: values.subarray(0, count), masses: masses.subarray(0, count), total };
+  return cutTo(found, count);
+}
+
+/** From the sorted values of all rows and those of the frauds among them; NaN stands behind all numbers. */
+function countedTogether(all: Float64Array, ofFrauds: Float64Array): Distinct {
+  const found = emptyDistinct(all.length);
+  let [count, fraud] = [0, 0];
+  for (let at = 0; at < all.length;) {
+    const value = all[at] ?? 0;
+    if (Number.isNaN(value)) break;
+    let rows = 0;
+    for (; at < all.length && all[at] === value; at += 1) rows += 1;
+    let frauds = 0;
+    for (; fraud < ofFrauds.length && ofFrauds[fraud] === value; fraud += 1) frauds += 1;
+    found.values[count] = value;
+    found.frauds[count] = frauds;
+    found.others[count] = rows - frauds;
+    count += 1;
+  }
+  return cutTo(found, count);
+}
+
+function emptyDistinct(size: number): Distinct {
+  return { values: new Float64Array(size), frauds: new Float64Array(size), others: new Float64Array(size) };
+}
+
+function cutTo({ values, frauds, others }: Distinct, count: number): Distinct {
+  return { values: values.subarray(0, count), frauds: frauds.subarray(0, count), others: others.subarray(0, count) };
+}
+
+function sumOf(numbers: Float64Array): number {
+  return numbers.reduce((sum, each) => sum + each, 0);
 }
 
 /** A number above `low`, at most `high`: the middle, where there is one. */

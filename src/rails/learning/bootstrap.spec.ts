@@ -87,6 +87,8 @@ describe('drift', () => {
   it('is small between two samples of one population, great where it moved or where values went missing', () => {
     const [then, now] = [train.columns[0] ?? new Float64Array(), unseen.columns[0] ?? new Float64Array()];
     const spread = spreadOf(then);
+    expect(spread.shares.length).toBe(11);
+    expect(spread.shares.at(-1)).toBe(then.filter((x) => Number.isNaN(x)).length / then.length);
     expect(stabilityIndex(spread, now)).toBeLessThan(0.02);
     expect(
       stabilityIndex(

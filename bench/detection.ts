@@ -25,9 +25,8 @@ export const bench: Bench = async (note) => {
     name,
     train,
     test,
-    own: ['trees', 'logistic'],
-    peers: ['rf', 'xgb', 'hgb'],
-    times: 1,
+    own: { trees: 1, logistic: 1 },
+    peers: { rf: 1, xgb: 1, hgb: 1 },
   }));
   const { entries, versions, disagreement } = await contestOf(matrix, folder, parts, averagePrecision);
   const sums = new Map(LEARNERS.map((learner) => [learner, new Float64Array(6)]));

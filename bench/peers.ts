@@ -27,9 +27,8 @@ export const bench: Bench = async (note) => {
     name: 'whole',
     train: Int32Array.from({ length: TRAIN_ROWS }, (_, at) => first + at),
     test: Int32Array.from({ length: TEST_ROWS }, (_, at) => first + TRAIN_ROWS + at),
-    own: ['trees as hgb-100', 'trees as xgb', 'trees', 'logistic'],
-    peers: ['hgb-100', 'xgb', 'rf', 'hgb'],
-    times: 3,
+    own: { 'trees as hgb-100': 5, 'trees as xgb': 5, trees: 5, logistic: 3 },
+    peers: { 'hgb-100': 5, xgb: 5, hgb: 3, rf: 1 },
   };
   const { entries, disagreement, versions } = await contestOf(matrix, folder, [part], averagePrecision);
   const labels = Uint8Array.from(part.test, (row) => matrix.labels[row] ?? 0);

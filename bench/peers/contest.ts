@@ -39,10 +39,9 @@ export interface Part {
   /** Places of rows. */
   readonly train: Int32Array;
   readonly test: Int32Array;
-  readonly own: readonly string[];
-  readonly peers: readonly string[];
-  /** How often each is trained, for its time. */
-  readonly times: number;
+  /** Learners, and how often each is trained, for its time. */
+  readonly own: Readonly<Record<string, number>>;
+  readonly peers: Readonly<Record<string, number>>;
 }
 
 export interface Entry {
@@ -77,12 +76,14 @@ export async function contestOf(
   parts: readonly Part[],
   judge: (scores: Float64Array, labels: Uint8Array) => number | null,
 ): Promise<Contest> {
-  const ours = parts.flatMap((part) => part.own.map((learner) => entryOf(matrix, part, learner)));
+  const ours = parts.flatMap((part) =>
+    Object.entries(part.own).map(([learner, times]) => entryOf(matrix, part, learner, times)),
+  );
   for (const { name, train, test } of parts) {
     writeFileSync(join(folder, `${name}.train.i32`), train);
     writeFileSync(join(folder, `${name}.test.i32`), test);
   }
-  const plan = { features: matrix.names, parts: parts.map(({ name, peers, times }) => ({ name, peers, times })) };
+  const plan = { features: matrix.names, parts: parts.map(({ name, peers }) => ({ name, peers })) };
   writeFileSync(join(folder, 'plan.json'), JSON.stringify(plan));
   const python = process.env['PROBITY_PEERS_PYTHON'] ?? 'python3';
   await promisify(execFile)(python, [join('bench', 'peers', 'peers.py'), folder]);
@@ -110,20 +111,20 @@ interface PeersFile {
   }[];
 }
 
-function entryOf(matrix: TrainingMatrix, part: Part, learner: string): Entry {
+function entryOf(matrix: TrainingMatrix, part: Part, learner: string, times: number): Entry {
   const train = OWN[learner];
   if (train === undefined) throw new Error(`no learner of ours is called ${learner}`);
   const rows = rowsOf(matrix, part.train);
   const test = rowsOf(matrix, part.test);
   const [wallMs, cpuMs]: [number[], number[]] = [[], []];
   let scores = new Float64Array(0);
-  for (let time = 0; time < part.times; time += 1) {
+  for (let time = 0; time < times; time += 1) {
     const [wall, cpu] = [performance.now(), process.cpuUsage()];
     const model = train(rows);
     const used = process.cpuUsage(cpu);
     wallMs.push(performance.now() - wall);
     cpuMs.push((used.user + used.system) / 1_000);
-    if (time === part.times - 1) scores = Float64Array.from(logOddsOf(model, test.columns, test.labels.length));
+    if (time === times - 1) scores = Float64Array.from(logOddsOf(model, test.columns, test.labels.length));
   }
   return { part: part.name, learner, wallMs, cpuMs, scores };
 }

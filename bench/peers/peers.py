@@ -1,6 +1,6 @@
 """Trains others' learners on rows that bench/peers.ts has written down, on one thread, and writes their scores beside them.
 
-usage: peers.py FOLDER, which holds rows.parquet and plan.json: {"features": [...], "parts": [{"name", "peers", "times"}]}; for each part the places
+usage: peers.py FOLDER, which holds rows.parquet and plan.json: {"features": [...], "parts": [{"name", "peers": {PEER: times}}]}; for each part the places
 of its rows in NAME.train.i32 and NAME.test.i32. Leaves NAME.PEER.f64 (a score for each test row) and peers.json.
 """
 
@@ -41,9 +41,9 @@ def main(folder):
             for side in ("train", "test")
         }
         x, y = np.ascontiguousarray(values[places["train"]]), labels[places["train"]]
-        for peer in part["peers"]:
+        for peer, times in part["peers"].items():
             wall, cpu = [], []
-            for _ in range(part["times"]):
+            for _ in range(times):
                 model = MAKERS[peer]()
                 wall_start, cpu_start = time.perf_counter(), time.process_time()
                 model.fit(x, y)

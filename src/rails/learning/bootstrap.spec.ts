@@ -1,7 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import fc from 'fast-check';
 import { DEFAULT_BOOTSTRAP, differenceOf, intervalOf } from './bootstrap.js';
-import { spreadOf, stabilityIndex } from './drift.js';
 import { trainTrees } from './gradient-boosting.js';
 import { logOddsOf } from './predict.js';
 import { SeededRandom } from './random.js';
@@ -65,42 +63,5 @@ describe('an interval', () => {
     const better = differenceOf('averagePrecision', scores, worse, unseen.labels, plan);
     expect(better.low).toBeGreaterThan(0);
     expect(differenceOf('averagePrecision', worse, scores, unseen.labels, plan).high).toBeCloseTo(-better.low, 12);
-  });
-});
-
-describe('drift', () => {
-  const values = fc.array(fc.oneof(fc.integer({ min: 0, max: 9 }), fc.double({ noDefaultInfinity: true })), {
-    minLength: 1,
-    maxLength: 50,
-  });
-
-  it('is nothing between equal samples, and never below nothing', () => {
-    fc.assert(
-      fc.property(values, values, (then, now) => {
-        const spread = spreadOf(Float64Array.from(then));
-        expect(stabilityIndex(spread, Float64Array.from(then.toReversed()))).toBe(0);
-        expect(stabilityIndex(spread, Float64Array.from(now))).toBeGreaterThanOrEqual(0);
-      }),
-    );
-  });
-
-  it('is small between two samples of one population, great where it moved or where values went missing', () => {
-    const [then, now] = [train.columns[0] ?? new Float64Array(), unseen.columns[0] ?? new Float64Array()];
-    const spread = spreadOf(then);
-    expect(spread.shares.length).toBe(11);
-    expect(spread.shares.at(-1)).toBe(then.filter((x) => Number.isNaN(x)).length / then.length);
-    expect(stabilityIndex(spread, now)).toBeLessThan(0.02);
-    expect(
-      stabilityIndex(
-        spread,
-        now.map((x) => x + 300),
-      ),
-    ).toBeGreaterThan(0.25);
-    expect(
-      stabilityIndex(
-        spread,
-        now.map((x, row) => (row % 3 === 0 ? Number.NaN : x)),
-      ),
-    ).toBeGreaterThan(0.25);
   });
 });

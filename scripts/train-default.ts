@@ -1,10 +1,10 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseDocument } from 'yaml';
-import { type Bundle, bundleDigest, type LinearModel } from '../src/rails/model/bundle.schema.js';
+import { type Bundle, bundleDigest } from '../src/rails/model/bundle.schema.js';
 import { scoreOf } from '../src/rails/model/score.js';
-import { evaluate } from './training/evaluate.js';
-import { fit } from './training/logistic.js';
+import { trainLogistic } from '../src/rails/learning/logistic.js';
+import { countOf, qualityOf, rankingOf, recallAt } from '../src/rails/learning/ranking.js';
 import { type Example, type Examples, examplesOf, shippedDefinitions } from './training/worlds.js';
 
 /**
@@ -16,6 +16,8 @@ const PACK = 'small';
 const TRAIN = ['101', '102', '103', '104', '105', '106'];
 const VALIDATE = ['201', '202'];
 const PENALTY = 2;
+/** Of all payments: so many may be looked at. */
+const SHARES = [0.005, 0.01, 0.02, 0.05];
 const PROFILES = ['local', 'dev', 'prod'];
 
 interface InputChoice {
@@ -50,31 +52,30 @@ const INPUTS: readonly InputChoice[] = [
   { name: 'features.night', reason: 'AT_NIGHT' },
 ];
 
-/** Six digits: more would say nothing of so few frauds, and fewer are easier to read. */
-const rounded = (value: number): number => Number(value.toPrecision(6));
+/** More would say nothing of so few frauds, and fewer are easier to read. */
+const DIGITS = 6;
 
 function trained({ rows, digest }: Examples, seeds: readonly string[]): Bundle {
-  const columns = INPUTS.map(({ name, cap }) => standardised(rows, name, cap));
-  // An input that may be missing has a second column that says so.
-  const design = rows.map((_, at) =>
-    Float64Array.from(columns.flatMap(({ values, missing }) => [values[at] ?? 0, missing[at] ?? 0])),
+  const labels = labelsOf(rows);
+  const model = trainLogistic(
+    {
+      names: INPUTS.map(({ name }) => name),
+      columns: INPUTS.map(({ name }) => Float64Array.from(rows, ({ values }) => values.get(name) ?? Number.NaN)),
+      labels,
+    },
+    {
+      penalty: PENALTY,
+      steps: 30,
+      caps: Object.fromEntries(INPUTS.flatMap(({ name, cap }) => (cap === undefined ? [] : [[name, cap]]))),
+      digits: DIGITS,
+    },
+    {
+      inputs: INPUTS.map(({ name, reason }) => {
+        const [source, member = ''] = name.split('.');
+        return { source: source as 'features' | 'event', name: member, reason_code: reason };
+      }),
+    },
   );
-  const isFraud = rows.map((row) => row.isFraud);
-  const { intercept, weights } = fit(design, isFraud, PENALTY);
-  const inputs: LinearModel['inputs'] = INPUTS.map(({ name, reason, cap }, at) => {
-    const [source, member = ''] = name.split('.');
-    const { mean, deviation } = columns[at] ?? { mean: 0, deviation: 1 };
-    return {
-      source: source as 'features' | 'event',
-      name: member,
-      reason_code: reason,
-      ...(cap === undefined ? {} : { cap }),
-      mean,
-      deviation,
-      weight: rounded(weights[at * 2] ?? 0),
-      weight_missing: rounded(weights[at * 2 + 1] ?? 0),
-    };
-  });
   const definitions = shippedDefinitions();
   const groups = definitions.groups.filter(({ features }) =>
     features.some(({ name }) => INPUTS.some((input) => input.name === `features.${name}`)),
@@ -87,33 +88,16 @@ function trained({ rows, digest }: Examples, seeds: readonly string[]): Bundle {
       input_contract: 'transaction.v1',
     },
     lineage: {
-      trained_on: `generated worlds of the pack ${PACK}, seeds ${seeds.join(', ')}; ${rows.length} payments, ${isFraud.filter(Boolean).length} of them fraud`,
+      trained_on: `generated worlds of the pack ${PACK}, seeds ${seeds.join(', ')}; ${rows.length} payments, ${countOf(labels)} of them fraud`,
       recipe: 'scripts/train-default.ts',
       dataset_digest: digest as Bundle['lineage']['dataset_digest'],
     },
-    model: { format: 'probity.linear.v1', inputs, intercept: rounded(intercept) },
+    model,
   };
 }
 
-interface Column {
-  readonly mean: number;
-  readonly deviation: number;
-  readonly values: Float64Array;
-  readonly missing: Float64Array;
-}
-
-function standardised(rows: readonly Example[], name: string, cap = Number.POSITIVE_INFINITY): Column {
-  const raw = rows.map(({ values }) => values.get(name));
-  const known = raw.flatMap((value) => (value === undefined ? [] : [Math.min(value, cap)]));
-  const mean = rounded(known.reduce((sum, value) => sum + value, 0) / Math.max(1, known.length));
-  const variance = known.reduce((sum, value) => sum + (value - mean) ** 2, 0) / Math.max(1, known.length);
-  const deviation = rounded(Math.sqrt(variance)) || 1;
-  return {
-    mean,
-    deviation,
-    values: Float64Array.from(raw, (value) => (value === undefined ? 0 : (Math.min(value, cap) - mean) / deviation)),
-    missing: Float64Array.from(raw, (value) => (value === undefined ? 1 : 0)),
-  };
+function labelsOf(rows: readonly Example[]): Uint8Array {
+  return Uint8Array.from(rows, ({ isFraud }) => (isFraud ? 1 : 0));
 }
 
 function scoresOf(bundle: Bundle, rows: readonly Example[]): readonly number[] {
@@ -135,19 +119,20 @@ function say(text: string): void {
 
 function report(title: string, bundle: Bundle, rows: readonly Example[]): void {
   const scores = scoresOf(bundle, rows);
-  const isFraud = rows.map((row) => row.isFraud);
-  const { averagePrecision, rocAuc, recallAt } = evaluate(scores, isFraud);
-  const recalls = Object.entries(recallAt).map(
-    ([share, recall]) => `${(100 * Number(share)).toFixed(1)} %: ${(100 * recall).toFixed(1)} %`,
+  const labels = labelsOf(rows);
+  const ranking = rankingOf(Float64Array.from(scores));
+  const { averagePrecision, rocAuc } = qualityOf(ranking, labels);
+  const recalls = recallAt(ranking, labels, SHARES).map(
+    (recall, at) => `${(100 * (SHARES[at] ?? 0)).toFixed(1)} %: ${(100 * recall).toFixed(1)} %`,
   );
   say(
-    `${title}: average precision ${averagePrecision.toFixed(4)}, ROC AUC ${rocAuc.toFixed(4)}; frauds among the highest ${recalls.join(', ')}`,
+    `${title}: average precision ${(averagePrecision ?? 0).toFixed(4)}, ROC AUC ${(rocAuc ?? 0).toFixed(4)}; frauds among the highest ${recalls.join(', ')}`,
   );
   for (const threshold of [100_000, 200_000, 300_000, 500_000, 800_000]) {
     const above = scores.map((score) => score >= threshold);
-    const caught = above.filter((is, at) => is && isFraud[at] === true).length;
-    const alarms = above.filter((is, at) => is && isFraud[at] !== true).length;
-    say(`  score ≥ ${threshold / 1e6}: ${caught} of ${isFraud.filter(Boolean).length} frauds, ${alarms} others`);
+    const caught = above.filter((is, at) => is && labels[at] === 1).length;
+    const alarms = above.filter((is, at) => is && labels[at] === 0).length;
+    say(`  score ≥ ${threshold / 1e6}: ${caught} of ${countOf(labels)} frauds, ${alarms} others`);
   }
 }
 

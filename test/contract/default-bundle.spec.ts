@@ -2,12 +2,11 @@ import { describe, expect, it } from '@jest/globals';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
-import { evaluate } from '../../scripts/training/evaluate.js';
-import { fit } from '../../scripts/training/logistic.js';
 import { examplesOf, shippedDefinitions } from '../../scripts/training/worlds.js';
 import type { RegistryPolicy } from '../../src/modules/model-registry/model-registry.policy.js';
 import { bundlesFaults, incompatibility } from '../../src/rails/decision/artifacts.js';
 import type { Bundles } from '../../src/rails/decision/policy.schema.js';
+import { qualityOf, rankingOf } from '../../src/rails/learning/ranking.js';
 import { scoreOf } from '../../src/rails/model/score.js';
 
 const shipped = (profile: string): Bundles => {
@@ -38,47 +37,21 @@ describe('the bundle that the profiles ship', () => {
     const { model } = active.bundle;
     if (model.format === 'probity.onnx.v1') throw new Error('the default bundle is of a format of our own');
     const names = model.inputs.map(({ source, name }: { source: string; name: string }) => `${source}.${name}`);
-    const scores = rows.map(
+    const scores = Float64Array.from(
+      rows,
       ({ values }) =>
         scoreOf(
           { model },
           names.map((name) => values.get(name) ?? null),
         ).scoreE6,
     );
-    const truth = rows.map(({ isFraud }) => isFraud);
-    const { averagePrecision, rocAuc } = evaluate(scores, truth);
+    const truth = Uint8Array.from(rows, ({ isFraud }) => (isFraud ? 1 : 0));
+    const ranking = rankingOf(scores);
+    const { averagePrecision, rocAuc } = qualityOf(ranking, truth);
     expect(averagePrecision).toBeGreaterThan(0.4);
     expect(rocAuc).toBeGreaterThan(0.85);
     // The same scores against labels of other payments: no better than the share of fraud.
-    const shuffled = truth.map((_, at) => truth[(at * 7_919 + 13) % truth.length] ?? false);
-    expect(evaluate(scores, shuffled).averagePrecision).toBeLessThan(0.05);
-  });
-});
-
-describe('training', () => {
-  const rows = Array.from({ length: 400 }, (_, n) => Float64Array.of((n % 20) / 10 - 1, (n % 7) / 3 - 1));
-  const signal = rows.map((row, n) => (row[0] ?? 0) + ((n * 31) % 10) / 10 > 0.9);
-
-  it('finds a signal and leaves noise alone, the same to the last bit each time', () => {
-    const fitted = fit(rows, signal, 1);
-    expect(fit(rows, signal, 1)).toEqual(fitted);
-    expect(fitted.weights[0]).toBeGreaterThan(2);
-    expect(Math.abs(fitted.weights[1] ?? 9)).toBeLessThan(0.5);
-    expect(
-      fit(
-        rows,
-        signal.map((is) => !is),
-        1,
-      ).weights[0],
-    ).toBeLessThan(-2);
-  });
-
-  it('is measured as textbooks do', () => {
-    expect(evaluate([4, 3, 2, 1], [true, false, true, false])).toMatchObject({
-      averagePrecision: (1 + 2 / 3) / 2,
-      rocAuc: 0.75,
-    });
-    // Equal scores say nothing.
-    expect(evaluate([1, 1, 1, 1], [true, false, true, false])).toMatchObject({ averagePrecision: 0.5, rocAuc: 0.5 });
+    const shuffled = truth.map((_, at) => truth[(at * 7_919 + 13) % truth.length] ?? 0);
+    expect(qualityOf(ranking, shuffled).averagePrecision).toBeLessThan(0.05);
   });
 });

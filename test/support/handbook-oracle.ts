@@ -19,7 +19,8 @@ const rounded = (over: string, under: string): string =>
         when 2 * (${over} % ${under}) > ${under} or (2 * (${over} % ${under}) = ${under} and (${over} // ${under}) % 2 = 1)
         then ${over} // ${under} + 1 else ${over} // ${under} end`;
 
-function query(file: string): string {
+/** The features and, of each row, whose card, when (seconds since 1970), whether fraud and of which kind. */
+export function handbookQuery(file: string): string {
   const windows = [1, 7, 30].flatMap((days) => [
     `customer_${days} as (partition by CUSTOMER_ID order by s range between ${days * DAY_S - 1} preceding and current row)`,
     `terminal_${days} as (partition by TERMINAL_ID order by s range between ${(7 + days) * DAY_S - 1} preceding and ${7 * DAY_S} preceding)`,
@@ -41,11 +42,12 @@ function query(file: string): string {
   return `
     with raw as (
       select TRANSACTION_ID as id, CUSTOMER_ID, TERMINAL_ID, TX_DATETIME as moment, epoch(TX_DATETIME)::bigint as s,
-        round(TX_AMOUNT * 100)::bigint as cents, TX_FRAUD::bigint as fraud
+        round(TX_AMOUNT * 100)::bigint as cents, TX_FRAUD::bigint as fraud, TX_FRAUD_SCENARIO::bigint as scenario
       from read_csv('${file.replaceAll("'", "''")}', header = true, types = { 'TX_DATETIME': 'TIMESTAMP', 'TX_AMOUNT': 'DECIMAL(12,2)' })
     ), summed as (select *, ${sums.join(', ')} from raw window ${windows.join(', ')})
     select id, cents as hb_amount, case when isodow(moment) >= 6 then 1 else 0 end as hb_weekend,
-      case when hour(moment) <= 6 then 1 else 0 end as hb_night, ${[...features, ...risks].map((each) => `(${each.replace(/ as (\w+)$/, ')::double as $1')}`).join(', ')}
+      case when hour(moment) <= 6 then 1 else 0 end as hb_night, ${[...features, ...risks].map((each) => `(${each.replace(/ as (\w+)$/, ')::double as $1')}`).join(', ')},
+      CUSTOMER_ID::bigint as card, s as seconds, fraud, scenario
     from summed order by id`;
 }
 
@@ -68,7 +70,7 @@ export async function openOracle(file: string): Promise<Oracle> {
   const connection = await instance.connect();
   return {
     async *rows() {
-      const result = await connection.stream(query(file));
+      const result = await connection.stream(handbookQuery(file));
       const names = result.columnNames();
       const places = HANDBOOK_FEATURES.map((name) => names.indexOf(name));
       for (;;) {

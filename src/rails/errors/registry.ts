@@ -17,6 +17,7 @@ import type { ErrorFamily, ErrorSpec } from './error.js';
 import { HTTP_ERRORS } from './http.errors.js';
 import { IDENTITY_ERRORS } from './identity.errors.js';
 import { LABEL_ERRORS } from './labels.errors.js';
+import { LEARNING_ERRORS } from './learning.errors.js';
 import { OBJECTS_ERRORS } from './objects.errors.js';
 import { POSTURE_ERRORS } from './posture.errors.js';
 import { RAILS_ERRORS } from './rails.errors.js';
@@ -48,6 +49,7 @@ export const ERROR_FAMILIES: readonly { readonly title: string; readonly errors:
   { title: 'Model/Policy Registry', errors: REGISTRY_ERRORS },
   { title: 'Actions Layer', errors: ACTION_ERRORS },
   { title: 'Decision Log/Audit', errors: AUDIT_ERRORS },
+  { title: 'Learning', errors: LEARNING_ERRORS },
 ];
 
 /** Every code of the platform. A family stands here and above; registry.spec.ts finds one that is missing in either. */
@@ -61,6 +63,7 @@ export const ERRORS = {
   ...DATASET_ERRORS,
   ...HTTP_ERRORS,
   ...IDENTITY_ERRORS,
+  ...LEARNING_ERRORS,
   ...OBJECTS_ERRORS,
   ...RAILS_ERRORS,
   ...REGISTRY_ERRORS,

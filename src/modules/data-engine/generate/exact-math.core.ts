@@ -1,3 +1,4 @@
+import { ln } from '../../../rails/model/ln.js';
 import { type Random } from './random.core.js';
 
 /**
@@ -21,25 +22,11 @@ export function exactExp(x: number): number {
   return sum;
 }
 
-/** The natural logarithm of a number above 0. */
-export function exactLn(x: number): number {
-  let mantissa = x;
-  let exponent = 0;
-  for (; mantissa > 1.5; exponent += 1) mantissa /= 2;
-  for (; mantissa < 0.75; exponent -= 1) mantissa *= 2;
-  // ln m = 2 atanh((m-1)/(m+1)), and |(m-1)/(m+1)| <= 1/5: 5^-25 is below 2^-53.
-  const ratio = (mantissa - 1) / (mantissa + 1);
-  const square = ratio * ratio;
-  let sum = 0;
-  for (let power = 25; power >= 1; power -= 2) sum = sum * square + 1 / power;
-  return 2 * ratio * sum + exponent * LN_2;
-}
-
 /** Acklam's rational approximation of the normal distribution's quantile; wrong by less than 2·10^-9 of the value. */
 function normalQuantile(p: number): number {
   if (p > 0.5) return -normalQuantile(1 - p);
   if (p < 0.02425) {
-    const q = Math.sqrt(-2 * exactLn(p));
+    const q = Math.sqrt(-2 * ln(p));
     const above =
       ((((-0.007784894002430293 * q - 0.3223964580411365) * q - 2.400758277161838) * q - 2.549732539343734) * q +
         4.374664141464968) *

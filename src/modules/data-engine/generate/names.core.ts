@@ -1,4 +1,5 @@
-import { mix32, STREAM, type Random } from './random.core.js';
+import { mix32 } from '../../../rails/mix32.js';
+import { STREAM, type Random } from './random.core.js';
 
 /** Kinds of names. Numbers are part of every world's bytes. */
 export const NAME = {

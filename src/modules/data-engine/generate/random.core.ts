@@ -1,3 +1,4 @@
+import { mix32 } from '../../../rails/mix32.js';
 import { asSeedParts, type SeedParts } from './seed.core.js';
 
 /**
@@ -33,17 +34,6 @@ export type Stream = (typeof STREAM)[keyof typeof STREAM];
 const { imul, floor } = Math;
 
 const TWO_TO_MINUS_32 = 1 / 4_294_967_296;
-
-/** A bijection of 32-bit words in which each bit of the answer hangs on every bit given (the "lowbias32" constants). */
-export function mix32(word: number): number {
-  let x = word;
-  x ^= x >>> 16;
-  x = imul(x, 0x21f0aaad);
-  x ^= x >>> 15;
-  x = imul(x, 0x735a2d97);
-  x ^= x >>> 15;
-  return x;
-}
 
 /**
  * Splittable pseudo-random numbers: `at` goes to the beginning of the stream that (seed, stream, a, b) name, by hashing them

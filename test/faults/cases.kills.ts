@@ -18,7 +18,7 @@ const CASES = 6;
 /** A case takes no more than fifty. */
 const WISHES_MAX = CASES * 40;
 /** Through whom a payment is decided and an action done; whoever else there is, is not missed. */
-const ROLES = ['engine', 'sr', 'ig', 'edge', 'labels', 'ofp', 'ieg', 'dl', 'df', 'al', 'cases'] as const;
+const ROLES = ['engine', 'sr', 'ig', 'edge', 'labels', 'ofp', 'ieg', 'dl', 'df', 'al', 'cases', 'mpr'] as const;
 const OTHERS = ROLES.filter((role) => role !== 'cases' && role !== 'ig');
 
 /**

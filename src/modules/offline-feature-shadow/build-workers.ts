@@ -23,6 +23,8 @@ export async function inProcess<Result>(program: string, job: BuildJob, signal: 
         reject(new ProbityError('OFS_WORKER_FAILED', `a process of the build failed: ${detail.slice(0, SAYS_MAX)}`));
       };
       child.once('message', (answer) => {
+        // It ends by this, and not before: an exit may be told ahead of an answer that was sent before it.
+        if (child.connected) child.disconnect();
         const { result, fault } = answer as { readonly result?: Result; readonly fault?: string };
         if (fault !== undefined || result === undefined) failed(fault ?? 'it answered nothing');
         else resolve(result);

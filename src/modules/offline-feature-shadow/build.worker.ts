@@ -3,8 +3,8 @@ import { evaluateDecided } from './evaluate.js';
 import { evaluateUndecided, timelineOf } from './evaluate-undecided.js';
 
 /**
- * The program of a process that works on a share of a build. It is told its job once, answers once and ends; it ends as well when whoever asked is
- * gone. It reads and writes files of one folder, and reaches no database, bus or store.
+ * The program of a process that works on a share of a build. It is told its job once and answers once; it ends when whoever asked has heard the answer,
+ * or is gone. It reads and writes files of one folder, and reaches no database, bus or store.
  */
 async function work(job: BuildJob): Promise<readonly string[] | ShareResult> {
   switch (job.kind) {
@@ -17,11 +17,10 @@ async function work(job: BuildJob): Promise<readonly string[] | ShareResult> {
   }
 }
 
-process.on('disconnect', () => process.exit(1));
+process.once('disconnect', () => process.exit(0));
 process.once('message', (job) => {
   void work(job as BuildJob).then(
-    (result) => process.send?.({ result }, () => process.exit(0)),
-    (error: unknown) =>
-      process.send?.({ fault: error instanceof Error ? error.message : String(error) }, () => process.exit(1)),
+    (result) => process.send?.({ result }),
+    (error: unknown) => process.send?.({ fault: error instanceof Error ? error.message : String(error) }),
   );
 });

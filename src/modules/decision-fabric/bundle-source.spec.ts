@@ -36,10 +36,16 @@ function bundleOf(bundle_id: string): Bundle {
 class Registry extends ModelRegistryPort {
   readonly history = new Map<string, [number, Bundle | null][]>();
   away = false;
+  /** So many questions find their time gone. */
+  late = 0;
   asked = 0;
 
   resolve({ slots, as_of_seq = 1_000 }: Parameters<ModelRegistryPort['resolve']>[0]): Promise<Resolved> {
     this.asked += 1;
+    if (this.late > 0) {
+      this.late -= 1;
+      return Promise.reject(new ProbityError('RPC_DEADLINE_EXCEEDED', 'late'));
+    }
     if (this.away) return Promise.reject(new ProbityError('RPC_UNAVAILABLE', 'away'));
     const resolutions = slots.map((slot): Resolution => {
       const last = (this.history.get(slot) ?? []).filter(([seq]) => seq <= as_of_seq).at(-1);
@@ -121,6 +127,14 @@ describe('bundles of the registry', () => {
     await now();
     registry.away = true;
     expect(await now()).toMatchObject({ active: null, absent: 'REGISTRY_UNAVAILABLE' });
+  });
+
+  it('are asked for once more where the time was gone, and no third time', async () => {
+    registry.late = 1;
+    expect(await now()).toMatchObject({ active: { bundle: a } });
+    registry.late = 2;
+    expect(await now()).toMatchObject({ absent: 'REGISTRY_UNAVAILABLE' });
+    expect(registry.asked).toBe(4);
   });
 
   it('are named and not asked where their bytes cannot be had, and tried again a second later', async () => {

@@ -63,8 +63,7 @@ export class RegistryBundles extends BundleSource {
     const { waits } = policy;
     let resolutions: readonly Resolution[];
     try {
-      const call = outgoing(this.clock, waits.registry_ms, { trace });
-      ({ resolutions } = await this.registry.resolve({ slots: [...slots] }, call));
+      resolutions = await this.#resolved(slots, waits.registry_ms, trace);
       // An answer about other slots is none.
       if (resolutions.length !== slots.length || resolutions.some(({ slot }, at) => slot !== slots[at]))
         return UNAVAILABLE;
@@ -121,6 +120,23 @@ export class RegistryBundles extends BundleSource {
     const call = outgoing(this.clock, VERIFY_MS);
     const { resolutions } = await this.registry.resolve({ slots: [...slots], as_of_seq: registry_seq }, call);
     return resolutions.find((one): one is Active => one.status === 'ACTIVE' && one.activation.event_id === event_id);
+  }
+
+  /**
+   * Asks once more where the first half of the wait has ended without an answer: a process that stood still finds the time gone before it has read what
+   * arrived meanwhile. One that is well answers the second time at once.
+   */
+  async #resolved(slots: readonly BundleSlot[], waitMs: number, trace: Context): Promise<readonly Resolution[]> {
+    const ask = async (): Promise<readonly Resolution[]> => {
+      const call = outgoing(this.clock, waitMs / 2, { trace });
+      return (await this.registry.resolve({ slots: [...slots] }, call)).resolutions;
+    };
+    try {
+      return await ask();
+    } catch (error) {
+      if (!isProbityError(error, 'RPC_DEADLINE_EXCEEDED')) throw error;
+      return await ask();
+    }
   }
 
   async #placed(resolution: Resolution): Promise<PlacedBundle | null> {

@@ -29,7 +29,7 @@ const PATIENT: Outside = {
     const policy = join(profile.folder, 'policy', 'df.decision.yaml');
     const waits = 'features_ms: 500, graph_ms: 500, posture_ms: 200';
     profile.edit(policy, waits, 'features_ms: 5000, graph_ms: 5000, posture_ms: 4000');
-    profile.edit(policy, 'registry_ms: 400', 'registry_ms: 4000');
+    profile.edit(policy, 'registry_ms: 1000', 'registry_ms: 4000');
     profile.edit(policy, 'posture_age_max_ms: 15000', 'posture_age_max_ms: 60000');
     return [policy];
   },

@@ -22,8 +22,8 @@ const ALONE: Outside = {
     const text = readFileSync(registry, 'utf8');
     writeFileSync(registry, text.replace('four_eyes: true', 'four_eyes: false'));
     const decision = join(profile.folder, 'policy', 'df.decision.yaml');
-    const waits = 'features_ms: 500, graph_ms: 500, posture_ms: 200, registry_ms: 400';
-    profile.edit(decision, waits, 'features_ms: 5000, graph_ms: 5000, posture_ms: 4000, registry_ms: 4000');
+    const waits = 'features_ms: 500, graph_ms: 500, posture_ms: 200, registry_ms: 1000';
+    profile.edit(decision, waits, 'features_ms: 5000, graph_ms: 5000, posture_ms: 4000, registry_ms: 10000');
     profile.edit(decision, 'posture_age_max_ms: 15000', 'posture_age_max_ms: 60000');
     return [registry, decision];
   },

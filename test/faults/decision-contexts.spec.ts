@@ -107,7 +107,7 @@ describe('whoever a decision asks is down, slow or answers nonsense', () => {
     profile.edit(policy, 'features_ms: 500', 'features_ms: 1000');
     profile.edit(policy, 'graph_ms: 500', 'graph_ms: 1000');
     profile.edit(policy, 'posture_ms: 200', 'posture_ms: 1500');
-    profile.edit(policy, 'registry_ms: 400', 'registry_ms: 1500');
+    profile.edit(policy, 'registry_ms: 1000', 'registry_ms: 1500');
     expect((await cli(['policy', 'seal', policy])).code).toBe(0);
     others = new Program({ role: OTHERS, data, main: 'product', words: ['--no-demo'] });
     const url = await others.url();

@@ -4,11 +4,12 @@ import { ApiOperation, ApiProduces, ApiQuery, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
 import { ProbityError } from '../../rails/errors/probity-error.js';
 import { Caller, RequirePermission } from '../../substrate/http/principal.js';
+import { LIMIT, limitOf } from '../../substrate/http/requests.js';
 import type { Principal } from '../../substrate/identity/identity.port.js';
 import { STATUSES } from './case.schema.js';
 import { CaseExport, type ExportRow, FORMATS } from './case-export.js';
 import { CaseEvidence, type EvidenceRead } from './case-evidence.js';
-import { filterOf, LIMIT, limitOf, numberOf } from './case-query.js';
+import { filterOf, numberOf } from './case-query.js';
 
 const PURPOSE_MAX = 500;
 const PURPOSE = { name: 'purpose', required: true, description: 'what for; it is recorded' } as const;

@@ -1,15 +1,16 @@
 import { Body, Controller, Get, HttpCode, Param, Post, Query, Req } from '@nestjs/common';
 import { ApiBody, ApiOperation, ApiQuery, ApiTags } from '@nestjs/swagger';
 import { ROOT_CONTEXT } from '@opentelemetry/api';
-import { type TSchema, Type } from '@sinclair/typebox';
+import { Type } from '@sinclair/typebox';
 import type { FastifyRequest } from 'fastify';
 import { EventIdSchema } from '../../rails/envelope.schema.js';
 import { ProbityError } from '../../rails/errors/probity-error.js';
 import { RunIdSchema } from '../../rails/pins.js';
 import { closed } from '../../rails/schema.js';
-import { type Validator, validatorOf } from '../../rails/validator.js';
+import { validatorOf } from '../../rails/validator.js';
 import { Clock } from '../../substrate/clock/clock.port.js';
 import { Caller, RequirePermission } from '../../substrate/http/principal.js';
+import { demandBody, documented, LIMIT, limitOf } from '../../substrate/http/requests.js';
 import { contextOf } from '../../substrate/http/telemetry.hooks.js';
 import type { Principal } from '../../substrate/identity/identity.port.js';
 import { outgoing } from '../../substrate/rpc/outgoing.js';
@@ -23,7 +24,7 @@ import {
   FindingRequest,
   STATUSES,
 } from './case.schema.js';
-import { filterOf, LIMIT, limitOf, numberOf } from './case-query.js';
+import { filterOf, numberOf } from './case-query.js';
 import { CaseNeighbours, type Neighbourhood } from './case-neighbours.js';
 import { type BulkDone, BulkFindings } from './bulk-findings.js';
 import { CaseWorkbenchService, type Done } from './case-workbench.service.js';
@@ -44,8 +45,6 @@ const requests = {
   action: validatorOf(ActionRequest, 'the request'),
   bulk: validatorOf(BulkFindingRequest, 'the request'),
 };
-
-const documented = (schema: TSchema): object => JSON.parse(JSON.stringify(schema)) as object;
 
 @ApiTags('cases')
 @Controller('v1/cases')
@@ -155,7 +154,7 @@ export class CaseWorkbenchController {
   @ApiOperation({ summary: 'Opens the case of an event, or adds a trigger to the one that it has' })
   @ApiBody({ schema: documented(OpenRequest) })
   async open(@Body() body: unknown, @Caller() caller: Principal, @Req() request: FastifyRequest): Promise<Done> {
-    const { run_id: runId, event_id: eventId, reason, idempotency_key: key } = demand(requests.open, body);
+    const { run_id: runId, event_id: eventId, reason, idempotency_key: key } = demandBody(requests.open, body);
     const context = outgoing(this.clock, CALL_LIMIT_MS, { trace: contextOf(request) ?? ROOT_CONTEXT });
     return await this.workbench.open({ runId, eventId, reason, key }, caller.actor, context);
   }
@@ -170,7 +169,7 @@ export class CaseWorkbenchController {
   })
   @ApiBody({ schema: documented(BulkFindingRequest) })
   async decideMany(@Body() body: unknown, @Caller() caller: Principal): Promise<BulkDone> {
-    return await this.bulk.decide(demand(requests.bulk, body), caller.actor);
+    return await this.bulk.decide(demandBody(requests.bulk, body), caller.actor);
   }
 
   @Post(':case_id/commands')
@@ -183,7 +182,7 @@ export class CaseWorkbenchController {
   })
   @ApiBody({ schema: documented(CommandRequest) })
   async command(@Param('case_id') caseId: string, @Body() body: unknown, @Caller() caller: Principal): Promise<Done> {
-    return await this.workbench.command(caseId, demand(requests.command, body), caller.actor);
+    return await this.workbench.command(caseId, demandBody(requests.command, body), caller.actor);
   }
 
   @Post(':case_id/dispositions')
@@ -192,7 +191,7 @@ export class CaseWorkbenchController {
   @ApiOperation({ summary: 'What was found; the label store is told, and the case is resolved by its answer' })
   @ApiBody({ schema: documented(FindingRequest) })
   async decide(@Param('case_id') caseId: string, @Body() body: unknown, @Caller() caller: Principal): Promise<Done> {
-    const { disposition, reason, ...once } = demand(requests.finding, body);
+    const { disposition, reason, ...once } = demandBody(requests.finding, body);
     const command = { type: 'SET_DISPOSITION', disposition, reason } as const;
     return await this.workbench.command(caseId, { command, ...once }, caller.actor);
   }
@@ -207,15 +206,8 @@ export class CaseWorkbenchController {
   })
   @ApiBody({ schema: documented(ActionRequest) })
   async act(@Param('case_id') caseId: string, @Body() body: unknown, @Caller() caller: Principal): Promise<Done> {
-    const { action, reason, ...once } = demand(requests.action, body);
+    const { action, reason, ...once } = demandBody(requests.action, body);
     const command = { type: 'ASK_ACTION', action, reason } as const;
     return await this.workbench.command(caseId, { command, ...once }, caller.actor);
   }
-}
-
-function demand<Value>(validator: Validator<Value>, body: unknown): Value {
-  const verdict = validator.check(body);
-  if (verdict.ok) return verdict.value;
-  const { at, says } = verdict.fault;
-  throw new ProbityError('HTTP_REQUEST_INVALID', `${at === '' ? 'the body' : at} ${says}`);
 }

@@ -1,14 +1,15 @@
 import { Body, Controller, Get, HttpCode, Param, Post, Query } from '@nestjs/common';
 import { ApiBody, ApiOperation, ApiQuery, ApiTags } from '@nestjs/swagger';
-import { type TSchema, Type } from '@sinclair/typebox';
+import { Type } from '@sinclair/typebox';
 import { BundleRefSchema } from '../../rails/events/decision.schema.js';
 import { ProbityError } from '../../rails/errors/probity-error.js';
 import type { RegistryFact } from '../../rails/events/registry-fact.schema.js';
 import { type BundleSlot, BundleSlotSchema } from '../../rails/registry/scope.js';
 import { closed, safeInteger } from '../../rails/schema.js';
 import { parseUtc, type UtcMicros } from '../../rails/time.js';
-import { type Validator, validatorOf } from '../../rails/validator.js';
+import { validatorOf } from '../../rails/validator.js';
 import { Caller, RequirePermission } from '../../substrate/http/principal.js';
+import { demandBody, documented, LIMIT, limitOf } from '../../substrate/http/requests.js';
 import type { Principal } from '../../substrate/identity/identity.port.js';
 import type { Command, Named } from './lifecycle.core.js';
 import {
@@ -21,12 +22,6 @@ import {
 import { ModelRegistryService } from './model-registry.service.js';
 import { ModelRegistryStore, type Registered, type RefusalRow } from './model-registry.store.js';
 
-const LIMIT_MAX = 200;
-const LIMIT = {
-  name: 'limit',
-  required: false,
-  schema: { type: 'integer', minimum: 1, maximum: LIMIT_MAX, default: 50 },
-} as const;
 const CURSOR = { name: 'cursor', required: false, description: 'next_cursor of the page before' } as const;
 
 const { bundle_id, bundle_version } = BundleRefSchema.properties;
@@ -55,8 +50,6 @@ const bodies = {
   rollback: validatorOf(RollbackBody, 'the request'),
   retirement: validatorOf(RetirementBody, 'the request'),
 };
-
-const documented = (schema: TSchema): object => JSON.parse(JSON.stringify(schema)) as object;
 
 /** A version of a bundle, as people look at it. */
 interface BundleView {
@@ -87,7 +80,14 @@ export class ModelRegistryController {
   })
   @ApiBody({ schema: documented(PublicationBody) })
   async publish(@Body() body: unknown, @Caller() caller: Principal): Promise<RegistryDone> {
-    const { bundle, lineage, evidence, supersedes, reason, idempotency_key: key } = demand(bodies.publication, body);
+    const {
+      bundle,
+      lineage,
+      evidence,
+      supersedes,
+      reason,
+      idempotency_key: key,
+    } = demandBody(bodies.publication, body);
     const rest = { lineage, evidence, ...(supersedes === undefined ? {} : { supersedes }) };
     return await this.registry.register(() => Promise.resolve(bundle), rest, { actor: caller.actor, reason, key });
   }
@@ -98,7 +98,7 @@ export class ModelRegistryController {
   @ApiOperation({ summary: 'Says that a version may become active' })
   @ApiBody({ schema: documented(ApprovalBody) })
   async approve(@Body() body: unknown, @Caller() caller: Principal): Promise<RegistryDone> {
-    const { bundle, ...asked } = demand(bodies.approval, body);
+    const { bundle, ...asked } = demandBody(bodies.approval, body);
     return await this.#command({ action: 'approve', bundle }, asked, caller);
   }
 
@@ -111,7 +111,7 @@ export class ModelRegistryController {
   })
   @ApiBody({ schema: documented(PromotionBody) })
   async promote(@Body() body: unknown, @Caller() caller: Principal): Promise<RegistryDone> {
-    const { bundle, slot, expected_seq, ...asked } = demand(bodies.promotion, body);
+    const { bundle, slot, expected_seq, ...asked } = demandBody(bodies.promotion, body);
     return await this.#command({ action: 'promote', bundle, slot, expected_seq }, asked, caller);
   }
 
@@ -121,7 +121,7 @@ export class ModelRegistryController {
   @ApiOperation({ summary: 'Makes the version active again that was active before, or the one that is named' })
   @ApiBody({ schema: documented(RollbackBody) })
   async rollBack(@Body() body: unknown, @Caller() caller: Principal): Promise<RegistryDone> {
-    const { bundle, slot, expected_seq, ...asked } = demand(bodies.rollback, body);
+    const { bundle, slot, expected_seq, ...asked } = demandBody(bodies.rollback, body);
     const named = bundle === undefined ? {} : { bundle };
     return await this.#command({ action: 'rollback', slot, expected_seq, ...named }, asked, caller);
   }
@@ -132,7 +132,7 @@ export class ModelRegistryController {
   @ApiOperation({ summary: 'Ends a version; where it is active, nothing is afterwards' })
   @ApiBody({ schema: documented(RetirementBody) })
   async retire(@Body() body: unknown, @Caller() caller: Principal): Promise<RegistryDone> {
-    const { bundle, ...asked } = demand(bodies.retirement, body);
+    const { bundle, ...asked } = demandBody(bodies.retirement, body);
     return await this.#command({ action: 'retire', bundle }, asked, caller);
   }
 
@@ -265,19 +265,6 @@ function viewOf({ version, fingerprint, ineligible, activeIn, publishedAt }: Reg
     published_by: version.publisher,
     published_at_utc: publishedAt,
   };
-}
-
-function demand<Value>(validator: Validator<Value>, body: unknown): Value {
-  const verdict = validator.check(body);
-  if (verdict.ok) return verdict.value;
-  const { at, says } = verdict.fault;
-  throw new ProbityError('HTTP_REQUEST_INVALID', `${at === '' ? 'the body' : at} ${says}`);
-}
-
-function limitOf(text = '50'): number {
-  const limit = Number(text);
-  if (Number.isInteger(limit) && limit >= 1 && limit <= LIMIT_MAX) return limit;
-  throw new ProbityError('HTTP_REQUEST_INVALID', `limit is a whole number from 1 to ${LIMIT_MAX}`);
 }
 
 function numberOf(text: string | undefined, name: string): number | undefined {

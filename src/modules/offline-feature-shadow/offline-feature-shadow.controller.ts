@@ -1,12 +1,12 @@
 import { Body, Controller, Get, HttpCode, Param, Post, Query, Res, StreamableFile } from '@nestjs/common';
 import { ApiBody, ApiOperation, ApiProduces, ApiQuery, ApiTags } from '@nestjs/swagger';
-import type { TSchema } from '@sinclair/typebox';
 import type { FastifyReply } from 'fastify';
 import { Readable } from 'node:stream';
 import { type Digest, isDigest } from '../../rails/digest.js';
 import { ProbityError } from '../../rails/errors/probity-error.js';
 import { validatorOf } from '../../rails/validator.js';
 import { Caller, RequirePermission } from '../../substrate/http/principal.js';
+import { documented } from '../../substrate/http/requests.js';
 import type { Principal } from '../../substrate/identity/identity.port.js';
 import { type BuildAnswer, BuildIntentSchema, type BuildState, type BuildStatus } from './dataset.schema.js';
 import { DatasetObjects } from './dataset-reader.js';
@@ -16,7 +16,6 @@ import { OfflineFeatureShadowStore } from './offline-feature-shadow.store.js';
 
 const LIMIT_MAX = 200;
 const intents = validatorOf(BuildIntentSchema, 'the request');
-const documented = (schema: TSchema): object => JSON.parse(JSON.stringify(schema)) as object;
 
 @ApiTags('datasets')
 @Controller('v1/datasets')

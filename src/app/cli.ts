@@ -4,6 +4,7 @@ import { doctor } from './commands/doctor.js';
 import { migrate } from './commands/migrate.js';
 import { sealPolicyFile } from './commands/policy-seal.js';
 import { listRoles } from './commands/roles.js';
+import { scanSecrets } from './commands/secrets-scan.js';
 import { serve } from './commands/serve.js';
 import { addAuditCommands } from './cli-audit.js';
 import { addCaseCommands } from './cli-case.js';
@@ -104,6 +105,20 @@ Exit codes: 0 stopped in order (with --once: and all was reconciled), 1 failed, 
   withJson(profiled(program.command('doctor')))
     .description('check Node, data folder, database, bus, objects and clock, and say what to do')
     .action((flags: ProfileFlags) => run(flags, (_, terminal) => doctor(table, flags, terminal)));
+
+  const secrets = program.command('secrets').description('secrets, which are cited by name alone');
+  withJson(profiled(secrets.command('scan')))
+    .description(
+      'look for every secret of the installation in all that it keeps: objects, tables, topics, logs, profile',
+    )
+    .addHelpText(
+      'after',
+      `
+Says which secret stands where, never what it is. Needs the credentials of the stores, as serve does; changes nothing.
+
+Exit codes: 0 none was found, 1 some were, 2 wrong configuration.`,
+    )
+    .action((flags: ProfileFlags) => run(flags, (_, terminal) => scanSecrets(table, flags, terminal)));
 
   const policy = program.command('policy').description('work with policy artifacts');
   withJson(policy.command('seal <file>'))

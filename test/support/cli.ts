@@ -1,3 +1,6 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
 import { Readable, Writable } from 'node:stream';
 import { runCli } from '../../src/app/cli.js';
 import type { ExitCode } from '../../src/app/exit-codes.js';
@@ -29,4 +32,19 @@ export class Captured extends Writable {
     this.text += chunk.toString('utf8');
     done();
   }
+}
+
+/** Runs a command as a process of its own, compiled by `npm run build:test`: for one that runs many roles for minutes. */
+export async function cliProcess(words: readonly string[]): Promise<CliRun> {
+  // Jest's own switches are not for the program.
+  const { NODE_OPTIONS: _, ...env } = process.env;
+  const child = spawn(process.execPath, [join(process.cwd(), '.build/src/main.js'), ...words], {
+    env,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const [stdout, stderr] = [new Captured(), new Captured()];
+  child.stdout.pipe(stdout);
+  child.stderr.pipe(stderr);
+  const [code] = (await once(child, 'close')) as [number];
+  return { code: code as ExitCode, stdout: stdout.text, stderr: stderr.text };
 }

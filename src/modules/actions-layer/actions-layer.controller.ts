@@ -3,6 +3,7 @@ import { ApiOperation, ApiQuery, ApiTags } from '@nestjs/swagger';
 import { ProbityError } from '../../rails/errors/probity-error.js';
 import type { PolicyRev } from '../../rails/policy-rev.js';
 import { RequirePermission } from '../../substrate/http/principal.js';
+import { CURSOR, cursorOf, LIMIT, limitOf } from '../../substrate/http/requests.js';
 import { Policies } from '../../substrate/policy/policy.port.js';
 import { ACTIONS_POLICY } from './actions-layer.policy.js';
 import {
@@ -14,14 +15,6 @@ import {
 } from './actions-layer.store.js';
 import { ActionExecutor } from './outward/action-executor.js';
 import { type AttemptRow, type Backlog, WorkStore } from './outward/work.store.js';
-
-const LIMIT_MAX = 200;
-const LIMIT = {
-  name: 'limit',
-  required: false,
-  schema: { type: 'integer', minimum: 1, maximum: LIMIT_MAX, default: 50 },
-} as const;
-const CURSOR = { name: 'cursor', required: false, description: 'next_cursor of the page before' } as const;
 
 export interface ActionsStatus {
   readonly policy_rev: PolicyRev;
@@ -55,7 +48,7 @@ export class ActionsLayerController {
     schema: { type: 'string', enum: ['EXECUTED', 'DENIED', 'FAILED', 'ACTIVE', 'IN_FLIGHT'] },
   })
   async list(
-    @Query('limit') limitText = '50',
+    @Query('limit') limitText?: string,
     @Query('cursor') cursor?: string,
     @Query('decision') decision?: string,
     @Query('status') status?: string,
@@ -111,7 +104,7 @@ export class ActionsLayerController {
   @ApiQuery(LIMIT)
   @ApiQuery(CURSOR)
   async cases(
-    @Query('limit') limitText = '50',
+    @Query('limit') limitText?: string,
     @Query('cursor') cursor?: string,
   ): Promise<{ readonly cases: readonly CaseRow[]; readonly next_cursor?: string }> {
     const limit = limitOf(limitText);
@@ -125,25 +118,13 @@ export class ActionsLayerController {
   @ApiQuery(LIMIT)
   @ApiQuery(CURSOR)
   async notifications(
-    @Query('limit') limitText = '50',
+    @Query('limit') limitText?: string,
     @Query('cursor') cursor?: string,
   ): Promise<{ readonly notifications: readonly NotificationRow[]; readonly next_cursor?: string }> {
     const limit = limitOf(limitText);
     const rows = await this.store.notifications(cursorOf(cursor), limit + 1);
     return { notifications: rows.slice(0, limit), ...cursorAfter(rows, limit) };
   }
-}
-
-function limitOf(text: string): number {
-  const limit = Number(text);
-  if (Number.isInteger(limit) && limit >= 1 && limit <= LIMIT_MAX) return limit;
-  throw new ProbityError('HTTP_REQUEST_INVALID', `limit is a whole number from 1 to ${LIMIT_MAX}`);
-}
-
-function cursorOf(text: string | undefined): number | null {
-  if (text === undefined) return null;
-  if (/^[1-9][0-9]{0,15}$/.test(text)) return Number(text);
-  throw new ProbityError('HTTP_REQUEST_INVALID', 'cursor is the next_cursor of a page');
 }
 
 function cursorAfter(rows: readonly { readonly number: number }[], limit: number): { readonly next_cursor?: string } {

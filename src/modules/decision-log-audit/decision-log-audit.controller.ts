@@ -6,12 +6,12 @@ import { isObjectKey } from '../../rails/ref.js';
 import { inclusionProof } from '../../rails/tlog/merkle.js';
 import { decodeBundle, rangeHashes, TILE_WIDTH, tilePath, widthIn } from '../../rails/tlog/tiles.js';
 import { RequirePermission } from '../../substrate/http/principal.js';
+import { CURSOR, LIMIT, limitOf } from '../../substrate/http/requests.js';
 import { LogSigner } from '../../substrate/signing/log-signer.js';
 import { AuditObjects } from './audit-objects.js';
 import { type AuditVerification, AuditVerificationService } from './audit-verification.service.js';
 import { DecisionLogAuditStore, type LeafRow } from './decision-log-audit.store.js';
 
-const LIMIT_MAX = 200;
 const CHECKPOINTS_MAX = 1_000;
 
 export interface AuditStatus {
@@ -93,27 +93,21 @@ export class DecisionLogAuditController {
   @Get('records')
   @RequirePermission('audit.read')
   @ApiOperation({ summary: 'Where records stand in the log, youngest first' })
-  @ApiQuery({
-    name: 'limit',
-    required: false,
-    schema: { type: 'integer', minimum: 1, maximum: LIMIT_MAX, default: 50 },
-  })
-  @ApiQuery({ name: 'cursor', required: false, description: 'next_cursor of the page before' })
+  @ApiQuery(LIMIT)
+  @ApiQuery(CURSOR)
   @ApiQuery({ name: 'run', required: false })
   @ApiQuery({ name: 'decision', required: false })
   @ApiQuery({ name: 'entity', required: false })
   @ApiQuery({ name: 'kind', required: false, enum: ['event', 'decision', 'intent', 'outcome', 'quarantine'] })
   async records(
-    @Query('limit') limitText = '50',
+    @Query('limit') limitText?: string,
     @Query('cursor') cursor?: string,
     @Query('run') run?: string,
     @Query('decision') decision?: string,
     @Query('entity') entity?: string,
     @Query('kind') kind?: string,
   ): Promise<{ readonly records: readonly LeafRow[]; readonly next_cursor?: string }> {
-    const limit = wholeOf(limitText, 'limit');
-    if (limit < 1 || limit > LIMIT_MAX)
-      throw new ProbityError('HTTP_REQUEST_INVALID', `limit is a whole number from 1 to ${LIMIT_MAX}`);
+    const limit = limitOf(limitText);
     const rows = await this.store.leaves({
       limit: limit + 1,
       ...(cursor === undefined ? {} : { before: wholeOf(cursor, 'cursor') }),

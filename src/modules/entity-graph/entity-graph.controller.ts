@@ -8,6 +8,7 @@ import { IDENTIFIER_TYPES, type IdentifierType } from '../../rails/graph/graph.s
 import type { PolicyRev } from '../../rails/policy-rev.js';
 import { validatorOf } from '../../rails/validator.js';
 import { RequirePermission } from '../../substrate/http/principal.js';
+import { CURSOR, cursorOf, PageLimit } from '../../substrate/http/requests.js';
 import type { ProjectedRun } from '../../substrate/projection/runs.js';
 import { TRAFFIC } from '../../substrate/projection/projector.js';
 import { GraphEngine } from './entity-graph.engine.js';
@@ -16,7 +17,7 @@ import { EntityGraphService } from './entity-graph.service.js';
 
 const requests = validatorOf(ContextsRequest, 'the request');
 const schemaOf = (schema: TSchema): object => JSON.parse(JSON.stringify(schema)) as object;
-const LIMIT_MAX = 500;
+const LIMIT = new PageLimit(500, 100);
 const RUN = { name: 'run', description: 'the run whose graph is asked' } as const;
 const VERSION = {
   name: 'min_graph_version',
@@ -113,25 +114,19 @@ export class EntityGraphController {
   @RequirePermission('ieg.read')
   @ApiOperation({ summary: 'Identifiers of the same events, in the order of type and id' })
   @ApiQuery(RUN)
-  @ApiQuery({
-    name: 'limit',
-    required: false,
-    schema: { type: 'integer', minimum: 1, maximum: LIMIT_MAX, default: 100 },
-  })
-  @ApiQuery({ name: 'cursor', required: false, description: 'next_cursor of the page before' })
+  @ApiQuery(LIMIT.query)
+  @ApiQuery(CURSOR)
   @ApiQuery(VERSION)
   neighbors(
     @Param('type') type: string,
     @Param('id') id: string,
     @Query('run') run: string,
-    @Query('limit') limitText = '100',
-    @Query('cursor') cursor = '0',
+    @Query('limit') limitText?: string,
+    @Query('cursor') cursor?: string,
     @Query('min_graph_version') min?: string,
   ): Answered & { readonly neighbors: readonly Neighbour[]; readonly next_cursor?: string } {
-    const limit = wholeOf(limitText, 'limit');
-    if (limit < 1 || limit > LIMIT_MAX)
-      throw new ProbityError('HTTP_REQUEST_INVALID', `limit is a whole number from 1 to ${LIMIT_MAX}`);
-    const from = wholeOf(cursor, 'cursor');
+    const limit = LIMIT.of(limitText);
+    const from = cursorOf(cursor) ?? 0;
     const found = this.#run(run, min);
     const all = found.state.neighbours(identifierOf(type, id));
     return {

@@ -1,7 +1,7 @@
 import { Body, Controller, Get, HttpCode, Param, Post, Query, Req } from '@nestjs/common';
 import { ApiBody, ApiOperation, ApiParam, ApiQuery, ApiTags } from '@nestjs/swagger';
 import { ROOT_CONTEXT } from '@opentelemetry/api';
-import { type TSchema, Type } from '@sinclair/typebox';
+import { Type } from '@sinclair/typebox';
 import type { FastifyRequest } from 'fastify';
 import { ProbityError } from '../../rails/errors/probity-error.js';
 import { type LabelTarget, LabelTargetSchema } from '../../rails/labels/target.js';
@@ -10,6 +10,7 @@ import { closed } from '../../rails/schema.js';
 import { validatorOf } from '../../rails/validator.js';
 import { Clock } from '../../substrate/clock/clock.port.js';
 import { Caller, RequirePermission } from '../../substrate/http/principal.js';
+import { CURSOR, cursorOf, demandBody, documented, PageLimit } from '../../substrate/http/requests.js';
 import { contextOf } from '../../substrate/http/telemetry.hooks.js';
 import type { Principal } from '../../substrate/identity/identity.port.js';
 import type { CallContext } from '../../substrate/rpc/rpc.port.js';
@@ -21,7 +22,7 @@ import { type Feed, LabelStoreStore } from './label-store.store.js';
 import { type LedgerRow, LedgerStore } from './ledger.store.js';
 import { LabelMappingSchema, mapRow } from './mapping.core.js';
 
-const LIMIT_MAX = 500;
+const LIMIT = new PageLimit(500);
 const CALL_LIMIT_MS = 10_000;
 
 const RowsRequest = closed({
@@ -38,8 +39,6 @@ const requests = {
   slice: validatorOf(SliceRequest, 'the question'),
   target: validatorOf(LabelTargetSchema, 'the target'),
 };
-
-const documented = (schema: TSchema): object => JSON.parse(JSON.stringify(schema)) as object;
 
 @ApiTags('labels')
 @Controller('v1')
@@ -67,7 +66,7 @@ export class LabelStoreController {
     @Caller() caller: Principal,
     @Req() request: FastifyRequest,
   ): Promise<{ readonly results: readonly AssertResult[] }> {
-    const { labels } = demand(requests.assert.check(body));
+    const { labels } = demandBody(requests.assert, body);
     return { results: await this.labels.append(labels, caller.actor, this.#context(request)) };
   }
 
@@ -81,7 +80,7 @@ export class LabelStoreController {
     @Caller() caller: Principal,
     @Req() request: FastifyRequest,
   ): Promise<{ readonly results: readonly AssertResult[] }> {
-    const { run_id: runId, namespace, mapping, rows } = demand(requests.rows.check(body));
+    const { run_id: runId, namespace, mapping, rows } = demandBody(requests.rows, body);
     const mapped = rows.map((row) => mapRow(row, mapping as never, { runId, namespace }));
     const assertions = mapped.flatMap((each) => (each.ok ? [each.assertion] : []));
     const results =
@@ -108,7 +107,7 @@ export class LabelStoreController {
   @ApiBody({ schema: documented(AsOfRequest) })
   async asOf(@Body() body: unknown): Promise<AsOf> {
     demandAsOf(body);
-    return await this.labels.asOf(demand(requests.asOf.check(body)) as never);
+    return await this.labels.asOf(demandBody(requests.asOf, body) as never);
   }
 
   @Post('labels/slices')
@@ -121,18 +120,14 @@ export class LabelStoreController {
   @ApiBody({ schema: documented(SliceRequest) })
   async slice(@Body() body: unknown): Promise<Slice> {
     demandAsOf(body);
-    return await this.labels.slice(demand(requests.slice.check(body)));
+    return await this.labels.slice(demandBody(requests.slice, body));
   }
 
   @Get('labels')
   @RequirePermission('labels.read')
   @ApiOperation({ summary: 'The ledger, oldest first: all that was said, also what was taken back' })
-  @ApiQuery({
-    name: 'limit',
-    required: false,
-    schema: { type: 'integer', minimum: 1, maximum: LIMIT_MAX, default: 50 },
-  })
-  @ApiQuery({ name: 'cursor', required: false, description: 'next_cursor of the page before' })
+  @ApiQuery(LIMIT.query)
+  @ApiQuery(CURSOR)
   @ApiQuery({ name: 'run', required: false, description: 'of this run alone' })
   @ApiQuery({ name: 'event', required: false, description: 'of this event alone' })
   @ApiQuery({ name: 'entity', required: false, description: 'of this entity alone, as type:id' })
@@ -142,15 +137,11 @@ export class LabelStoreController {
   async list(
     @Query() query: Readonly<Record<string, string | undefined>>,
   ): Promise<{ readonly labels: readonly LedgerRow[]; readonly next_cursor?: string }> {
-    const limit = Number(query['limit'] ?? '50');
-    if (!Number.isInteger(limit) || limit < 1 || limit > LIMIT_MAX)
-      throw new ProbityError('HTTP_REQUEST_INVALID', `limit is a whole number from 1 to ${LIMIT_MAX}`);
-    const cursor = query['cursor'] ?? '0';
-    if (!/^[0-9]{1,15}$/.test(cursor))
-      throw new ProbityError('HTTP_REQUEST_INVALID', 'cursor is the next_cursor of a page');
+    const limit = LIMIT.of(query['limit']);
+    const after = cursorOf(query['cursor']) ?? 0;
     const target = targetOf(query);
     const rows = await this.ledger.list({
-      after: Number(cursor),
+      after,
       limit: limit + 1,
       ...(query['run'] === undefined ? {} : { runId: query['run'] }),
       ...(target === undefined ? {} : { target }),
@@ -179,16 +170,6 @@ export class LabelStoreController {
   }
 }
 
-function demand<Value>(
-  verdict:
-    | { readonly ok: true; readonly value: Value }
-    | { readonly ok: false; readonly fault: { readonly at: string; readonly says: string } },
-): Value {
-  if (verdict.ok) return verdict.value;
-  const { at, says } = verdict.fault;
-  throw new ProbityError('HTTP_REQUEST_INVALID', `${at === '' ? 'the body' : at} ${says}`);
-}
-
 function demandAsOf(body: unknown): void {
   if (typeof body === 'object' && body !== null && !('as_of_utc' in body))
     throw new ProbityError('LBL_MISSING_AS_OF', 'as_of_utc is missing');
@@ -199,5 +180,5 @@ function targetOf({ event, entity }: Readonly<Record<string, string | undefined>
   const [type, ...rest] = (entity ?? '').split(':');
   const target =
     event === undefined ? { kind: 'ENTITY', type, id: rest.join(':') } : { kind: 'EVENT', event_id: event };
-  return demand(requests.target.check(target));
+  return demandBody(requests.target, target);
 }

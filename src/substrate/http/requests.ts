@@ -2,21 +2,51 @@ import type { TSchema } from '@sinclair/typebox';
 import { ProbityError } from '../../rails/errors/probity-error.js';
 import type { Validator } from '../../rails/validator.js';
 
-/** The most that one page gives. */
-export const LIMIT_MAX = 200;
+/** How many entries a page gives: what is said of it in the document of a route, and how it is read. */
+export class PageLimit {
+  /** For the document of the route. */
+  readonly query: {
+    readonly name: 'limit';
+    readonly required: false;
+    readonly schema: {
+      readonly type: 'integer';
+      readonly minimum: 1;
+      readonly maximum: number;
+      readonly default: number;
+    };
+  };
 
-/** For the documents of routes that give pages. */
-export const LIMIT = {
-  name: 'limit',
-  required: false,
-  schema: { type: 'integer', minimum: 1, maximum: LIMIT_MAX, default: 50 },
-} as const;
+  constructor(
+    private readonly max: number,
+    private readonly usual = 50,
+  ) {
+    this.query = {
+      name: 'limit',
+      required: false,
+      schema: { type: 'integer', minimum: 1, maximum: max, default: usual },
+    };
+  }
 
-/** @throws HTTP_REQUEST_INVALID */
-export function limitOf(text = '50'): number {
-  const limit = Number(text);
-  if (Number.isInteger(limit) && limit >= 1 && limit <= LIMIT_MAX) return limit;
-  throw new ProbityError('HTTP_REQUEST_INVALID', `limit is a whole number from 1 to ${LIMIT_MAX}`);
+  /** @throws HTTP_REQUEST_INVALID */
+  of(text = String(this.usual)): number {
+    const limit = Number(text);
+    if (Number.isInteger(limit) && limit >= 1 && limit <= this.max) return limit;
+    throw new ProbityError('HTTP_REQUEST_INVALID', `limit is a whole number from 1 to ${this.max}`);
+  }
+}
+
+const USUAL = new PageLimit(200);
+export const LIMIT = USUAL.query;
+export const limitOf = (text?: string): number => USUAL.of(text);
+
+/** For pages that go on behind a number. */
+export const CURSOR = { name: 'cursor', required: false, description: 'next_cursor of the page before' } as const;
+
+/** null: from the beginning. @throws HTTP_REQUEST_INVALID */
+export function cursorOf(text: string | undefined): number | null {
+  if (text === undefined) return null;
+  if (/^[1-9][0-9]{0,15}$/.test(text)) return Number(text);
+  throw new ProbityError('HTTP_REQUEST_INVALID', 'cursor is the next_cursor of a page');
 }
 
 /** The body of a request, checked. @throws HTTP_REQUEST_INVALID with the place */

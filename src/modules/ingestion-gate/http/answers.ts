@@ -1,5 +1,4 @@
 import { type Context, ROOT_CONTEXT } from '@opentelemetry/api';
-import type { TSchema } from '@sinclair/typebox';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { isProbityError, ProbityError, toProblem } from '../../../rails/errors/probity-error.js';
 import { isErrorCode } from '../../../rails/errors/registry.js';
@@ -70,9 +69,4 @@ export function submissionContext(
 
 function traceOf(request: FastifyRequest): Context {
   return contextOf(request) ?? ROOT_CONTEXT;
-}
-
-/** OpenAPI 3.1 speaks JSON Schema; what the schema builder keeps under symbols is left out on the way. */
-export function documented(schema: TSchema): object {
-  return JSON.parse(JSON.stringify(schema)) as object;
 }

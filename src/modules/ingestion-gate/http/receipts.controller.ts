@@ -2,10 +2,10 @@ import { Controller, Get, Param, Query } from '@nestjs/common';
 import { ApiDefaultResponse, ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { isDigest } from '../../../rails/digest.js';
 import { ProbityError } from '../../../rails/errors/probity-error.js';
+import { documented } from '../../../substrate/http/requests.js';
 import { RequirePermission } from '../../../substrate/http/principal.js';
 import { Gate } from '../ingestion-gate.gate.js';
 import { type Receipt, ReceiptSchema, type Reconciliation, ReconciliationSchema } from '../ingestion-gate.port.js';
-import { documented } from './answers.js';
 import { ReceiptsOfEventQuery } from './dtos.js';
 
 /** What became of an event, and of all events of a run. */

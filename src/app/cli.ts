@@ -11,6 +11,7 @@ import { addCaseCommands } from './cli-case.js';
 import { addDatasetCommands } from './cli-dataset.js';
 import { addDecisionCommands } from './cli-decision.js';
 import { addDoorCommands } from './cli-door.js';
+import { addGoldenCommand } from './cli-golden.js';
 import { addLabelCommands } from './cli-label.js';
 import { addModelCommands } from './cli-model.js';
 import { asPort, profiled, withJson } from './cli-options.js';
@@ -53,6 +54,7 @@ export async function runCli(words: readonly string[], options: CliOptions): Pro
   addRegistryCommands(program, options, run);
   addDatasetCommands(program, options, run);
   addModelCommands(program, run);
+  addGoldenCommand(program, options, run);
 
   try {
     await program.parseAsync([...words], { from: 'user' });

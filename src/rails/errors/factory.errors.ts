@@ -1,0 +1,74 @@
+import { defineErrors } from './error.js';
+
+export const FACTORY_ERRORS = defineErrors({
+  MF_SCHEMA_INCOMPATIBLE_WITH_RECIPE: {
+    status: 422,
+    retryable: false,
+    title: 'The datasets do not have what the recipe or the bundle reads.',
+    remedy:
+      'Name inputs that are columns of every dataset, or build the datasets with the feature groups that are missing.',
+  },
+  MF_LEAKAGE_GUARD_VIOLATION: {
+    status: 422,
+    retryable: false,
+    title: 'The model would learn from what it is judged on, or from the answer itself.',
+    remedy:
+      'Let all rows that are judged on lie after those that are learnt from, and take no identifier, label or split as an input.',
+  },
+  MF_FEATURE_PINS_INCONSISTENT_ACROSS_SET: {
+    status: 422,
+    retryable: false,
+    title: 'The datasets were not made by the same feature definitions.',
+    remedy: 'Build them under one revision of ofp.features.',
+  },
+  MF_AS_OF_INCONSISTENT_ACROSS_SET: {
+    status: 422,
+    retryable: false,
+    title: 'The labels of the datasets do not mean the same.',
+    remedy:
+      'Take one label type, rule and maturity for all, and no training labels that are later than those of the evaluation.',
+  },
+  MF_MISSING_AS_OF_BOUNDARY: {
+    status: 422,
+    retryable: false,
+    title: 'A dataset has no labels as of a time.',
+    remedy: 'Build it with a label specification.',
+  },
+  MF_MATERIALIZATION_DIGEST_MISMATCH: {
+    status: 409,
+    retryable: false,
+    title: 'A file of a dataset is not the one that its manifest names.',
+    remedy: 'Do not use the dataset; keep the file as evidence, and build the dataset anew.',
+  },
+  MF_TRAINING_ROWS_INSUFFICIENT: {
+    status: 422,
+    retryable: false,
+    title: 'There are too few rows, or too few frauds, to learn from or to judge on.',
+    remedy:
+      'Take a longer range of time, a later as-of, or a maturity; the detail says how many there were and are wanted.',
+  },
+  MF_RESOURCE_EXHAUSTED: {
+    status: 507,
+    retryable: false,
+    title: 'The training would take, or took, more than it may.',
+    remedy: 'Take fewer rows or a smaller recipe, or raise the limits of the policy mf.factory.',
+  },
+  MF_RUNTIME_CRASH: {
+    status: 500,
+    retryable: true,
+    title: 'The thread of a training ended before it had answered.',
+    remedy: 'It is started again. Where it goes on failing, the detail and the log say what it met.',
+  },
+  MF_NONDETERMINISM_GUARD_TRIGGERED: {
+    status: 500,
+    retryable: false,
+    title: 'The same rows, recipe and seed gave another model.',
+    remedy: 'This is a defect of the program: keep both digests as evidence, and report it.',
+  },
+  MF_MODEL_UNSCORABLE: {
+    status: 422,
+    retryable: false,
+    title: 'A model does not say a probability for every row, or cannot be opened here.',
+    remedy: 'For ONNX models install onnxruntime-node beside the platform; otherwise correct the model.',
+  },
+});

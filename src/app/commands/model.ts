@@ -56,12 +56,7 @@ export async function trainModel(units: UnitTable, flags: ModelTrainFlags, termi
   });
 }
 
-export async function showModel(
-  units: UnitTable,
-  id: string,
-  flags: DoorFlags,
-  terminal: Terminal,
-): Promise<ExitCode> {
+export async function showModel(units: UnitTable, id: string, flags: DoorFlags, terminal: Terminal): Promise<ExitCode> {
   return await throughDoor({ table: units, flags, terminal, name: 'model', roles: TRAIN_ROLES }, async (travel) => {
     const api = new ModelApi(travel.api);
     const shown = await api.show(id);
@@ -148,7 +143,10 @@ function requestFrom(flags: ModelTrainFlags): TrainRequest {
   };
   if (evaluate === undefined) return { ...request, kind: 'baseline_train', recipe: recipeFrom(flags) };
   if (flags.recipe !== 'default' || flags.bundle !== undefined)
-    throw new ProbityError('CONFIG_INVALID', '--evaluate judges a bundle as it is: no --recipe and no --bundle with it');
+    throw new ProbityError(
+      'CONFIG_INVALID',
+      '--evaluate judges a bundle as it is: no --recipe and no --bundle with it',
+    );
   return { ...request, kind: 'candidate_eval' };
 }
 

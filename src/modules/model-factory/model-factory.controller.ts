@@ -13,14 +13,18 @@ import { ModelFactoryService } from './model-factory.service.js';
 import { ModelFactoryStore } from './model-factory.store.js';
 import { bundleIn } from './run-inputs.js';
 import { RunResults } from './run-results.js';
-import { type RunState, type RunStatus, type TrainAnswer, TrainRequestSchema, type Trained } from './train-run.schema.js';
+import {
+  type RunState,
+  type RunStatus,
+  type TrainAnswer,
+  TrainRequestSchema,
+  type Trained,
+} from './train-run.schema.js';
 
 /** The bundle itself in place of a reference. */
 const RunBody = closed({
   ...TrainRequestSchema.properties,
-  candidate: Type.Optional(
-    Type.Object({}, { additionalProperties: true, description: 'a bundle; of candidate_eval' }),
-  ),
+  candidate: Type.Optional(Type.Object({}, { additionalProperties: true, description: 'a bundle; of candidate_eval' })),
 });
 const bodies = validatorOf(RunBody, 'the request');
 

@@ -25,7 +25,10 @@ export class RunResults {
   constructor(private readonly objects: Objects) {}
 
   /** @returns what stands: another's, where that was first. @throws MF_ARTIFACT_TAMPERED; what may pass */
-  async keep(runId: Digest, { bundle, bundle_digest, report, html, receipt, durations }: LearningResult): Promise<Trained> {
+  async keep(
+    runId: Digest,
+    { bundle, bundle_digest, report, html, receipt, durations }: LearningResult,
+  ): Promise<Trained> {
     const { bundle_id, bundle_version } = bundle;
     const trained: Trained = {
       train_run_id: runId,

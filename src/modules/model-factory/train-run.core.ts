@@ -56,7 +56,8 @@ export function demandSound({ kind, datasets, recipe }: TrainRequest, hasCandida
   if (kind === 'baseline_train' && !roles.includes('train')) fault('a training needs a dataset to learn from');
   if (kind === 'baseline_train' && hasCandidate) fault('a training makes its own bundle: no candidate comes with it');
   if (kind === 'candidate_eval' && !hasCandidate) fault('an evaluation needs the bundle that is to be judged');
-  if (kind === 'candidate_eval' && recipe !== undefined) fault('a candidate is judged as it is: no recipe comes with it');
+  if (kind === 'candidate_eval' && recipe !== undefined)
+    fault('a candidate is judged as it is: no recipe comes with it');
 }
 
 const ENDED: ReadonlySet<RunState> = new Set([

@@ -85,10 +85,7 @@ export type TrainPlan = Sealed<typeof TrainPlanSchema>;
 /** What a run stands on beside its plan; found once, and kept however often the run is taken up. */
 export const ResolvedSchema = closed({
   /** What the candidate is compared with; null: nothing was active in the slot. */
-  active: Type.Union([
-    closed({ bundle: BundleRefSchema, ref: RefSchema, activation: ActivationSchema }),
-    Type.Null(),
-  ]),
+  active: Type.Union([closed({ bundle: BundleRefSchema, ref: RefSchema, activation: ActivationSchema }), Type.Null()]),
   /** The last fact of the registry that was looked at. */
   registry_seq: safeInteger(0, 'number of a fact'),
   /** Written into report and receipt. */

@@ -144,5 +144,8 @@ export class TrainRun {
 
 /** What goes into the record of a failure. */
 export function saysOf(error: unknown): string {
-  return (isProbityError(error) ? error.detail : error instanceof Error ? error.message : String(error)).slice(0, 1_000);
+  return (isProbityError(error) ? error.detail : error instanceof Error ? error.message : String(error)).slice(
+    0,
+    1_000,
+  );
 }

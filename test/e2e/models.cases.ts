@@ -208,7 +208,7 @@ export function modelsSuite(groups: readonly string[]): void {
       const file = join(scratch, 'theirs.json');
       // It thinks the smallest payments the worst: no gate of quality opens for it.
       const { model, ...rest } = bundleOf('theirs', 1, 0);
-      const inputs = (model as { inputs: object[] }).inputs.map((input) => ({
+      const inputs = (model as unknown as { inputs: object[] }).inputs.map((input) => ({
         ...{ ...input, mean: 10_000, deviation: 10_000, weight: -1, reason_code: 'AMOUNT' },
       }));
       const compatibility = { feature_groups: [{ name: 'core_card', version: 1 }], input_contract: 'transaction.v1' };

@@ -59,12 +59,6 @@ export const FACTORY_ERRORS = defineErrors({
     title: 'The thread of a training ended before it had answered.',
     remedy: 'It is started again. Where it goes on failing, the detail and the log say what it met.',
   },
-  MF_NONDETERMINISM_GUARD_TRIGGERED: {
-    status: 500,
-    retryable: false,
-    title: 'The same rows, recipe and seed gave another model.',
-    remedy: 'This is a defect of the program: keep both digests as evidence, and report it.',
-  },
   MF_MODEL_UNSCORABLE: {
     status: 422,
     retryable: false,

@@ -69,11 +69,12 @@ export interface LearningSurroundings {
 }
 
 /**
- * Does a task in a thread of its own. `run-learning.ts` has the one implementation, `runLearning`.
+ * Does a task in a thread of its own. `learningThreads(clock)` of `run-learning.ts` is the one implementation.
  *
  * @throws ProbityError, of the codes that no second try changes: MF_SCHEMA_INCOMPATIBLE_WITH_RECIPE, MF_LEAKAGE_GUARD_VIOLATION,
  * MF_FEATURE_PINS_INCONSISTENT_ACROSS_SET, MF_AS_OF_INCONSISTENT_ACROSS_SET, MF_MATERIALIZATION_DIGEST_MISMATCH, MF_TRAINING_ROWS_INSUFFICIENT,
- * MF_RESOURCE_EXHAUSTED, MF_NONDETERMINISM_GUARD_TRIGGERED, MF_MODEL_UNSCORABLE; and MF_RUNTIME_CRASH, which may pass
+ * MF_RESOURCE_EXHAUSTED, MF_MODEL_UNSCORABLE; and MF_RUNTIME_CRASH, which may pass. A training that comes out otherwise the second time is no error:
+ * its receipt says FAIL, for the reason NONDETERMINISM_GUARD_TRIGGERED
  * @throws the reason of the signal, once it is aborted
  */
 export type RunLearning = (task: LearningTask, around: LearningSurroundings) => Promise<LearningResult>;

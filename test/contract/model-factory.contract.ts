@@ -40,7 +40,7 @@ export function modelFactorySuite(open: () => FactoryGround): void {
   beforeEach(async () => {
     ground = open();
     clock = new ManualClock(Date.parse('2026-06-01T00:00:00Z'));
-    learner = new ToldLearner();
+    learner = new ToldLearner(clock);
     factory = openFactory(ground, { clock, learner });
     name = `m-${randomUUID().slice(0, 8)}`;
     dataset = await datasetOf(ground.objects, name);
@@ -434,7 +434,7 @@ export function modelFactorySuite(open: () => FactoryGround): void {
     it('what no second try changes ends the run by its name', async () => {
       for (const [failure, state] of [
         ['MF_LEAKAGE_GUARD_VIOLATION', 'REJECTED_INPUTS'],
-        ['MF_NONDETERMINISM_GUARD_TRIGGERED', 'FAILED_GATES'],
+        ['MF_RESOURCE_EXHAUSTED', 'REJECTED_INPUTS'],
       ] as const) {
         learner.failures.push(new ProbityError(failure, 'so it is'));
         const run = await settled({ recipe: recipeNamed(`${name}-${failure.length}`) });

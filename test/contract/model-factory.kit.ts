@@ -209,7 +209,7 @@ export interface FactoryOptions {
 
 /** A process that runs the unit, with the registry and what the shadow has published beside it. */
 export function openFactory(ground: FactoryGround, options: FactoryOptions) {
-  const { clock, learner = new ToldLearner(), version = '1.0.0', objects = ground.objects } = options;
+  const { clock, learner = new ToldLearner(options.clock), version = '1.0.0', objects = ground.objects } = options;
   const { telemetry, metricsText } = recordedTelemetry();
   const registry = registryOn(ground, clock);
   const policies = new StaticPolicies(

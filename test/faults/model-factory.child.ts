@@ -54,7 +54,7 @@ const ground = {
   database: (schema: string) => server.forSchema(schemaName(schema)),
 } as unknown as FactoryGround;
 const clock = new ManualClock(nowMs);
-const learner = new ToldLearner();
+const learner = new ToldLearner(clock);
 const learn = learner.learn.bind(learner);
 learner.learn = (task, around) => step('training', () => learn(task, around));
 const registry = portOf(registryOn({ ...ground, objects: stands }, clock));

@@ -1,11 +1,19 @@
 import { Injectable } from '@nestjs/common';
-import type { LearningResult, LearningSurroundings, LearningTask } from './learning/learning-task.js';
-import { runLearning } from './learning/run-learning.js';
+import { Clock } from '../../substrate/clock/clock.port.js';
+import type { LearningResult, LearningSurroundings, LearningTask, RunLearning } from './learning/learning-task.js';
+import { learningThreads } from './learning/run-learning.js';
 
-/** Learns and judges, in a thread of this process. */
+/** Learns and judges, in threads of this process. */
 @Injectable()
 export class Learner {
+  readonly #run: RunLearning;
+
+  constructor(clock: Clock) {
+    this.#run = learningThreads(clock);
+  }
+
+  /** @throws as `RunLearning` says */
   async learn(task: LearningTask, around: LearningSurroundings): Promise<LearningResult> {
-    return await runLearning(task, around);
+    return await this.#run(task, around);
   }
 }

@@ -127,7 +127,6 @@ export function consequenceOf(error: unknown, state: RunState, tries: number, tr
     const most = code === 'INTERNAL' || code === 'MF_RUNTIME_CRASH' ? Math.min(TRIES_OF_DEFECTS, triesMax) : triesMax;
     return tries + 1 < most ? { kind: 'later', code } : { kind: 'end', state: 'FAILED_RETRY_EXHAUSTED', code };
   }
-  if (code === 'MF_NONDETERMINISM_GUARD_TRIGGERED') return { kind: 'end', state: 'FAILED_GATES', code };
   const isTrained = state === 'EVAL_READY' || state === 'GATED' || state === 'PUBLISH_PENDING';
   return { kind: 'end', state: isTrained ? 'FAILED_CONFLICT' : 'REJECTED_INPUTS', code };
 }

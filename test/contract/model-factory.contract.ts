@@ -4,7 +4,6 @@ import { LeaseLost } from '../../src/modules/model-factory/model-factory.store.j
 import type { TrainRequest } from '../../src/modules/model-factory/train-run.schema.js';
 import type { ModelRegistryPort } from '../../src/modules/model-registry/model-registry.port.js';
 import { datasetKey } from '../../src/modules/offline-feature-shadow/dataset-build.js';
-import type { DatasetReading } from '../../src/modules/offline-feature-shadow/offline-feature-shadow.port.js';
 import type { Digest } from '../../src/rails/digest.js';
 import { digestText } from '../../src/rails/digest.js';
 import { isProbityError, ProbityError } from '../../src/rails/errors/probity-error.js';
@@ -234,9 +233,8 @@ export function modelFactorySuite(open: () => FactoryGround): void {
         [{ status: 'FAIL' }, 'MF_MISSING_DATASET_PASS_PROOF'],
         [{}, undefined],
       ] as const) {
-        const shadow = shadowOf(
-          ground.objects,
-          (reading) => Promise.resolve({ ...reading, receipt: { ...receipt, ...change } }) as Promise<DatasetReading>,
+        const shadow = shadowOf(ground.objects, (reading) =>
+          Promise.resolve({ ...reading, receipt: { ...receipt, ...change } }),
         );
         const process = openFactory(ground, { clock, learner, shadow });
         const run = await process.settled(dataset, { recipe: recipeNamed(`${name}-${JSON.stringify(change).length}`) });
@@ -272,7 +270,7 @@ export function modelFactorySuite(open: () => FactoryGround): void {
       await process.registry.publish(bundleOf(one), { actor: MIA, key: `publish ${one}` });
       const did = async (action: 'approve' | 'promote') => {
         const bundle = { bundle_id: one, bundle_version: 1 };
-        const { rows } = await process.registry.store.active(['primary' as BundleSlot]);
+        const { rows } = await process.registry.store.active(['primary']);
         const expected_seq = rows[0]?.seq ?? 0;
         const command =
           action === 'approve'
@@ -326,7 +324,7 @@ export function modelFactorySuite(open: () => FactoryGround): void {
           if (answer === 'lost') throw away;
           return done;
         },
-      } as ModelRegistryPort;
+      };
       return { process: openFactory(ground, { clock, learner, registry }), calls };
     }
 

@@ -104,7 +104,7 @@ export async function datasetOf(
   const plan: BuildPlan = {
     ...{ kind: 'dataset_build', pins: pinsOf(1), facts_view_digest: digestText(name) },
     ...{ replay_start: {}, replay_basis: basisRecord(emptyBasis(['fp.bus.traffic.v1'])) },
-    label: { label_type: 'fraud_disposition' as never, as_of_utc: at(rows.length + 1), maturity_days: 0 },
+    label: { label_type: 'fraud_disposition', as_of_utc: at(rows.length + 1), maturity_days: 0 },
     ...{ definitions: sealPolicy('ofp.features', 1, {}).policy_rev, feature_groups: ['core_card'], rows: {} },
     ...{ anchor: 'event', sampling: null },
     splits: [
@@ -145,7 +145,7 @@ function labelUse(
   return {
     ...{ ...label, rule_id: 'latest', policy_rev: sealPolicy('labels.store', 1, {}).policy_rev, ledger_seq: 1 },
     ...{ slice_id: digestText('slice'), slice_rows: ref, by_state: { LABEL: frauds, MATURED: others } },
-    by_value: (frauds === 0 ? {} : { FRAUD_CONFIRMED: frauds }) as never,
+    by_value: frauds === 0 ? {} : { FRAUD_CONFIRMED: frauds },
   };
 }
 
@@ -188,7 +188,7 @@ export function resultOf(
     report: { of: bundle_id, told: verdict } as never,
     receipt: {
       ...receiptOf(bundle, verdict, { digest: { hex: digestText('none') } } as Ref),
-      ...{ reason_codes: verdict === 'PASS' ? [] : ['MF_GATE_AVERAGE_PRECISION' as never], decided_at_utc },
+      ...{ reason_codes: verdict === 'PASS' ? [] : ['MF_GATE_AVERAGE_PRECISION'], decided_at_utc },
       ...{ dataset_manifests: manifests, policy_rev: policy.policy_rev },
     },
     durations: { reading: nth, searching: 0, training: nth, retraining: 0, evaluating: 0, reporting: 0 },
@@ -308,5 +308,5 @@ export function portOf({ service }: Registry): ModelRegistryPort {
     resolve: (request: never) => service.resolve(request),
     publish: (request: never, context: object) =>
       service.publish(request, { ...context, caller: { actor, keyId: 'mf', roles: [] } } as never),
-  } as unknown as ModelRegistryPort;
+  };
 }

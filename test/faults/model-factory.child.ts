@@ -21,7 +21,7 @@ export interface FactoryOrder {
 }
 
 const { place, folder, runId, version, nowMs, stopAt } = JSON.parse(process.argv[2] ?? '') as FactoryOrder;
-let steps = 0;
+const steps: string[] = [];
 
 async function step<Result>(what: string, work: () => Promise<Result>): Promise<Result> {
   await said(`before ${what}`);
@@ -31,9 +31,9 @@ async function step<Result>(what: string, work: () => Promise<Result>): Promise<
 }
 
 async function said(what: string): Promise<void> {
-  steps += 1;
+  steps.push(what);
   writeSync(1, `${what}\n`);
-  if (steps === stopAt) await new Promise(() => setInterval(() => undefined, 60_000));
+  if (steps.length === stopAt) await new Promise(() => setInterval(() => undefined, 60_000));
 }
 
 const stands = await FilesObjects.open(folder, new SystemClock());
@@ -62,7 +62,7 @@ const told = {
   resolve: (...asked: Parameters<ModelRegistryPort['resolve']>) => registry.resolve(...asked),
   publish: (...asked: Parameters<ModelRegistryPort['publish']>) =>
     step('publication', () => registry.publish(...asked)),
-} as ModelRegistryPort;
+};
 const factory = openFactory(ground, { clock, learner, version, leaseMs: 1_000, registry: told });
 const { store } = factory;
 const [advance, keep] = [store.advance.bind(store), store.keep.bind(store)];

@@ -5,7 +5,6 @@ import { canonicalJson } from '../../rails/canonical-json.js';
 import type { Digest } from '../../rails/digest.js';
 import { ProbityError } from '../../rails/errors/probity-error.js';
 import { type Bundle, bundleDigest } from '../../rails/model/bundle.schema.js';
-import type { Ref } from '../../rails/ref.js';
 import type { BundleSlot } from '../../rails/registry/scope.js';
 import { About } from '../../substrate/about.js';
 import { Policies } from '../../substrate/policy/policy.port.js';
@@ -33,8 +32,8 @@ export class ModelFactoryService implements ModelFactoryPort {
   ) {}
 
   async request({ request, candidate }: Static<typeof TrainingRequest>, context: CallContext): Promise<TrainAnswer> {
-    const bundle = candidate === undefined ? null : await this.inputs.bundle(candidate as Ref);
-    return await this.accept(request as TrainRequest, bundle, context.caller.actor);
+    const bundle = candidate === undefined ? null : await this.inputs.bundle(candidate);
+    return await this.accept(request, bundle, context.caller.actor);
   }
 
   /** @throws as the port says */
@@ -55,7 +54,7 @@ export class ModelFactoryService implements ModelFactoryPort {
   }
 
   async run({ train_run_id }: Static<typeof TrainingRunQuery>): Promise<RunStatus> {
-    return await this.status(train_run_id as Digest);
+    return await this.status(train_run_id);
   }
 
   /** @throws MF_RUN_NOT_FOUND */

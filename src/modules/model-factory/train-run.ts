@@ -22,7 +22,8 @@ import {
   type TrainPlan,
 } from './train-run.schema.js';
 
-const PUBLISH_LIMIT_MS = 60_000;
+/** Of one try: a registry that is away is asked again later, and until then the run says why it waits. */
+const PUBLISH_LIMIT_MS = 20_000;
 
 /** Somebody does not want the run any more, or the process is stopping. */
 export class Cancelled extends Error {}

@@ -38,14 +38,14 @@ const ground: LearningGround = {
 };
 const brief = (change: Parameters<typeof factoryPolicy>[0] = {}) =>
   factoryPolicy({
-    bootstrap: { resamples: 100, confidence: 0.95, seed: 1 },
+    bootstrap: { resamples: 60, confidence: 0.95, seed: 1 },
     determinism: { retrain: false },
     ...change,
   });
-const recipe = { ...DEFAULT_RECIPE, learner: { kind: 'boosted_trees' as const, rounds: 40 } };
+const recipe = { ...DEFAULT_RECIPE, learner: { kind: 'boosted_trees' as const, rounds: 20 } };
 
 async function learnt(planted: Partial<PlantedDataset>, change: Partial<LearningTask> = {}, around = ground) {
-  const dataset = await plantedDataset({ rows: 4_000, seed: 1, splits: SPLITS, ...planted });
+  const dataset = await plantedDataset({ rows: 3_000, seed: 1, splits: SPLITS, ...planted });
   return learn(learningTask([dataset], { recipe, policy: brief(), ...change }), around);
 }
 
@@ -197,13 +197,13 @@ describe('rows', () => {
         if (at === 1) row['split'] = null;
       },
     });
-    expect(report.datasets[0]?.left_out).toEqual({ TRUTH_NOT_KNOWN: 400, NO_FEATURES_SERVED: 400, IN_NO_SPLIT: 1 });
-    expect(report.parts.train?.rows).toBe(2_400 * 0.8 - 1);
-    expect(report.parts.eval.rows).toBe(800 * 0.8);
+    expect(report.datasets[0]?.left_out).toEqual({ TRUTH_NOT_KNOWN: 300, NO_FEATURES_SERVED: 300, IN_NO_SPLIT: 1 });
+    expect(report.parts.train?.rows).toBe(1_800 * 0.8 - 1);
+    expect(report.parts.eval.rows).toBe(600 * 0.8);
   });
 
   it('of a sample count for those that were left out', async () => {
-    const [whole, sample] = [await learnt({ rows: 8_000 }), await learnt({ rows: 8_000, othersOneIn: 4 })];
+    const [whole, sample] = [await learnt({ rows: 6_000 }), await learnt({ rows: 6_000, othersOneIn: 4 })];
     const [base, sampled] = [whole.report.parts.eval, sample.report.parts.eval];
     expect(sampled.rows).toBeLessThan(base.rows / 2);
     expect(Math.abs((sampled.base_rate ?? 0) - (base.base_rate ?? 0))).toBeLessThan(0.015);
@@ -213,7 +213,7 @@ describe('rows', () => {
     expect(sample.report.quality.card_precision.every(({ value }) => value === null)).toBe(true);
     expect(sample.report.warnings.join()).toMatch(/sample/);
     // The twin: without the weights a fraud among so few others looks several times as common.
-    const unweighted = await learnt({ rows: 8_000, othersOneIn: 4, change: (row) => (row['weight'] = 1) });
+    const unweighted = await learnt({ rows: 6_000, othersOneIn: 4, change: (row) => (row['weight'] = 1) });
     expect(unweighted.report.parts.eval.base_rate).toBeGreaterThan(2 * (base.base_rate ?? 1));
   });
 
@@ -264,7 +264,7 @@ describe('rows', () => {
 });
 
 describe('beside the active bundle', () => {
-  const known = { rows: 4_000, seed: 1, splits: SPLITS } as const;
+  const known = { rows: 2_500, seed: 1, splits: SPLITS } as const;
 
   it('a better one passes, a worse one fails, and one that cannot be asked is named', async () => {
     const good = (await learnt(known)).bundle;
@@ -300,7 +300,7 @@ describe('beside the active bundle', () => {
 
 describe('a bundle that is only judged', () => {
   it('has the figures that it had when it was made, on the same rows', async () => {
-    const dataset = await plantedDataset({ rows: 4_000, seed: 1, splits: SPLITS });
+    const dataset = await plantedDataset({ rows: 2_500, seed: 1, splits: SPLITS });
     const made = await learn(learningTask([dataset], { recipe, policy: brief() }), ground);
     const task = learningTask([dataset], { kind: 'evaluate', candidate: made.bundle, policy: brief() });
     const judged = await learn(task, ground);
@@ -311,9 +311,9 @@ describe('a bundle that is only judged', () => {
   });
 
   it('alone with later rows passes, and fails on rows that it was made of', async () => {
-    const own = await plantedDataset({ rows: 4_000, seed: 1, splits: SPLITS });
+    const own = await plantedDataset({ rows: 2_500, seed: 1, splits: SPLITS });
     const { bundle } = await learn(learningTask([own], { recipe, policy: brief() }), ground);
-    const later = await plantedDataset({ rows: 2_000, seed: 9, from: 4_000, role: 'eval' });
+    const later = await plantedDataset({ rows: 1_000, seed: 9, from: 2_500, role: 'eval' });
     const task = learningTask([later], { kind: 'evaluate', candidate: bundle, policy: brief() });
     const { receipt, report } = await learn(task, ground);
     expect(receipt.result).toBe('PASS');
@@ -324,7 +324,7 @@ describe('a bundle that is only judged', () => {
   });
 
   it('that is scored elsewhere has no reasons, which a policy may or may not accept', async () => {
-    const later = await plantedDataset({ rows: 2_000, seed: 9, role: 'eval' });
+    const later = await plantedDataset({ rows: 1_000, seed: 9, role: 'eval' });
     const file = Buffer.from('not looked at by this test');
     const candidate: Bundle = {
       bundle_id: 'of-others',

@@ -55,8 +55,8 @@ export function learningThreads(clock: Clock, program: string = PROGRAM): RunLea
 }
 
 function crashed(error: unknown, memoryMb: number): ProbityError {
-  if (error instanceof Error && 'code' in error && error.code === 'ERR_WORKER_OUT_OF_MEMORY')
+  const { code, message } = error as Partial<NodeJS.ErrnoException>;
+  if (code === 'ERR_WORKER_OUT_OF_MEMORY')
     return new ProbityError('MF_RESOURCE_EXHAUSTED', `it took more than ${memoryMb} MB`, { cause: error });
-  const detail = error instanceof Error ? error.message : 'no reason was given';
-  return new ProbityError('MF_RUNTIME_CRASH', detail.slice(0, 1_000), { cause: error });
+  return new ProbityError('MF_RUNTIME_CRASH', (message ?? 'no reason was given').slice(0, 1_000), { cause: error });
 }

@@ -53,7 +53,7 @@ export async function runCli(words: readonly string[], options: CliOptions): Pro
   addCaseCommands(program, options, run);
   addRegistryCommands(program, options, run);
   addDatasetCommands(program, options, run);
-  addModelCommands(program, run);
+  addModelCommands(program, options, run);
   addGoldenCommand(program, options, run);
 
   try {

@@ -8,7 +8,7 @@ import { DecisionSignals } from './decision-fabric.signals.js';
 import { DecisionFabricStore } from './decision-fabric.store.js';
 import { DecisionTail } from './decision-tail.js';
 import { ExternalModels } from './external-models.js';
-import { ModelRuntime, OnnxRuntime } from './model-runtime.js';
+import { ModelRuntime, OnnxRuntime } from '../../substrate/models/model-runtime.js';
 import { QualityService } from './quality.service.js';
 import { Submission } from './submission.js';
 import { VerificationController } from './verification.controller.js';

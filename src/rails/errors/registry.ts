@@ -8,6 +8,7 @@ import { DATASET_ERRORS } from './datasets.errors.js';
 import { DECISION_ERRORS } from './decision.errors.js';
 import { EDGE_ERRORS } from './edge.errors.js';
 import { ENGINE_ERRORS } from './engine.errors.js';
+import { FACTORY_ERRORS } from './factory.errors.js';
 import { FEATURE_ERRORS } from './features.errors.js';
 import { GRAPH_ERRORS } from './graph.errors.js';
 import { INGESTION_ERRORS } from './ingestion.errors.js';
@@ -44,6 +45,7 @@ export const ERROR_FAMILIES: readonly { readonly title: string; readonly errors:
   { title: 'Label Store', errors: LABEL_ERRORS },
   { title: 'Case Workbench', errors: CASE_ERRORS },
   { title: 'Offline Feature Shadow', errors: DATASET_ERRORS },
+  { title: 'Model Factory', errors: FACTORY_ERRORS },
   { title: 'Degrade Ladder', errors: POSTURE_ERRORS },
   { title: 'Decision Fabric', errors: DECISION_ERRORS },
   { title: 'Model/Policy Registry', errors: REGISTRY_ERRORS },
@@ -71,6 +73,7 @@ export const ERRORS = {
   ...DECISION_ERRORS,
   ...EDGE_ERRORS,
   ...ENGINE_ERRORS,
+  ...FACTORY_ERRORS,
   ...FEATURE_ERRORS,
   ...GRAPH_ERRORS,
   ...INGESTION_ERRORS,

@@ -1,5 +1,15 @@
 import type { BinnedRows, Cuts } from './binning.js';
-import { type Asked, divide, fillSome, fillWhole, type Found, scan, scanBounded, subtract } from './histograms.js';
+import {
+  type Asked,
+  divide,
+  fillCounts,
+  fillSome,
+  fillWhole,
+  type Found,
+  scan,
+  scanBounded,
+  subtract,
+} from './histograms.js';
 import type { SeededRandom } from './random.js';
 
 export interface GrowthSettings {
@@ -7,6 +17,8 @@ export interface GrowthSettings {
   readonly maxLeaves: number;
   /** The least sum of p(1 − p), times weights, on each side of a split. */
   readonly minChildWeight: number;
+  /** The least number of rows on each side of a split. */
+  readonly minRowsPerLeaf: number;
   /** Penalty on the squares of what the leaves say. */
   readonly l2: number;
   /** What a split must gain. */
@@ -63,7 +75,7 @@ export class TreeGrower {
   readonly #bestG: Float64Array;
   readonly #bestH: Float64Array;
   readonly #tried: Int32Array;
-  readonly #asked: Asked = { g: 0.5, h: 0.5, low: 0.5, high: 0.5, value: 0.5, least: 0.5, penalty: 0.5, sign: 0 };
+  readonly #asked: Asked;
   readonly #found: Found = { gain: 0.5, column: -1, slot: 0, g: 0.5, h: 0.5, missingLeft: false };
 
   constructor(binned: BinnedRows, cuts: Cuts, settings: GrowthSettings, scale: number) {
@@ -83,6 +95,11 @@ export class TreeGrower {
     [this.#bestGain, this.#bestG, this.#bestH] = [floats(), floats(), floats()];
     this.#bestMissingLeft = new Uint8Array(nodes);
     this.#tried = new Int32Array(binned.columns);
+    this.#asked = {
+      ...{ g: 0.5, h: 0.5, low: 0.5, high: 0.5, value: 0.5, least: 0.5, penalty: 0.5, sign: 0, rows: 0 },
+      leastRows: settings.minRowsPerLeaf,
+      counts: new Int32Array(settings.minRowsPerLeaf > 1 ? cuts.size / 2 : 0),
+    };
     this.tree = {
       size: 0,
       column: ints(),
@@ -230,6 +247,16 @@ export class TreeGrower {
     }
   }
 
+  /** Counted anew for each node that is searched: who asks for no least number pays nothing. */
+  #countRows(node: number, columns: Int32Array): void {
+    const { counts } = this.#asked;
+    const { slots, columns: width } = this.#binned;
+    const [start, end] = [this.start[node] ?? 0, this.end[node] ?? 0];
+    counts.fill(0);
+    fillCounts(counts, slots, width, this.rows, start, end, columns);
+    this.#asked.rows = end - start;
+  }
+
   #taken(): Float64Array {
     return this.#free.pop() ?? new Float64Array(this.#cuts.size);
   }
@@ -272,6 +299,7 @@ export class TreeGrower {
     asked.value = this.tree.value[node] ?? 0;
     asked.least = minChildWeight * this.#scale;
     asked.penalty = l2 * this.#scale;
+    if (asked.leastRows > 1) this.#countRows(node, columns);
     const found = this.#found;
     found.gain = minGain * this.#scale;
     found.column = -1;

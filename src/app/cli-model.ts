@@ -1,10 +1,12 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { asCount, doorway, gathered, withJson } from './cli-options.js';
 import type { CliOptions, Run } from './cli-run.js';
 import { importModel, type ModelImportFlags } from './commands/model-import.js';
 import {
   cancelModel,
+  exportModel,
   listModels,
+  type ModelExportFlags,
   type ModelListFlags,
   type ModelReportFlags,
   type ModelTrainFlags,
@@ -95,6 +97,19 @@ function addTrainingCommands(model: Command, { table }: CliOptions, run: Run): v
     .addHelpText('after', `\nExamples:\n  probity model report 5b90… --to report.html\n\n${EXITS}`)
     .action((id: string, flags: ModelReportFlags) =>
       run(flags, (_, terminal) => reportModel(table, id, flags, terminal)),
+    );
+
+  doorway(model.command('export <run>'))
+    .description('write the bundle of a run into a file')
+    .requiredOption('--to <file>', 'fraud.json is a bundle, fraud.onnx a model that other programs run')
+    .addOption(
+      new Option('--precision <what>', 'of the numbers that an ONNX file takes: double is exact, single what most feed')
+        .choices(['double', 'single'])
+        .default('double'),
+    )
+    .addHelpText('after', `\nExamples:\n  probity model export 5b90… --to fraud.onnx\n\n${EXITS}`)
+    .action((id: string, flags: ModelExportFlags) =>
+      run(flags, (_, terminal) => exportModel(table, id, flags, terminal)),
     );
 
   doorway(model.command('cancel <run>'))

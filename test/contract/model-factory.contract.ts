@@ -245,6 +245,20 @@ export function modelFactorySuite(open: () => FactoryGround): void {
       }
     });
 
+    it('another manifest than the run was asked for with is refused, whatever receipt it has', async () => {
+      const other = digestText('other');
+      const shadow = shadowOf(ground.objects, (reading) =>
+        Promise.resolve({
+          ...reading,
+          manifest_ref: { ...reading.manifest_ref, digest: { algo: 'sha256', hex: other } },
+          receipt: { ...reading.receipt, artifact_digest: other },
+        }),
+      );
+      const run = await openFactory(ground, { clock, learner, shadow }).settled(dataset, { recipe: recipeNamed(name) });
+      expect([run.state, run.detail.code]).toEqual(['REJECTED_INPUTS', 'MF_MANIFEST_DIGEST_MISMATCH']);
+      expect(learner.trainings).toBe(0);
+    });
+
     it('a dataset that nobody made, or with another manifest than was named, is refused at the door', async () => {
       const nobody = [{ role: 'train', dataset_manifest_id: digestText('nobody') }] as const;
       expect(await code(ask({ datasets: [...nobody] }))).toBe('MF_REF_NOT_FOUND');

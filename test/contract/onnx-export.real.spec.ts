@@ -112,7 +112,7 @@ describe('an exported model in ONNX Runtime', () => {
       lineage: { trained_on: 'elsewhere', recipe: 'unknown', dataset_digest: digestText('elsewhere') },
       model: {
         format: 'probity.onnx.v1',
-        inputs: model.inputs.map(({ source, name }) => ({ source, name })) as never,
+        inputs: model.inputs.map(({ source, name }) => ({ source, name })),
         missing: 'NaN',
         file: { base64: file.toString('base64'), sha256: digestBytes(file) },
         input_tensor: ONNX_TENSORS.input,

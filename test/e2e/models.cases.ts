@@ -6,6 +6,7 @@ import type { RunsPage, ShownRun } from '../../src/app/client/model-api.js';
 import type { Explained } from '../../src/app/client/registry-api.js';
 import type { DecisionAnswer } from '../../src/modules/decision-fabric/decision-fabric.service.js';
 import type { RegistryDone } from '../../src/modules/model-registry/model-registry.port.js';
+import { type Bundle, bundleDigest } from '../../src/rails/model/bundle.schema.js';
 import type { ModelGateReceipt } from '../../src/rails/registry/gate-receipt.schema.js';
 import { bundleOf } from '../contract/model-registry.kit.js';
 import { ModelGround } from './models.kit.js';
@@ -64,6 +65,17 @@ export function modelsSuite(groups: readonly string[]): void {
       expect(answer.headers.get('content-security-policy')).toMatch(/^default-src 'none'/);
       expect((await mf.get(`/v1/training-runs/${id}/receipt`)).body).toEqual(trained.receipt);
       expect((await ground.ran('model', 'report', id, '--to', html)).code).toBe(2);
+    });
+
+    it('the bundle leaves as it is, and as a model that other programs run', async () => {
+      const id = trained.run.train_run_id;
+      const [json, onnx] = [join(ground.scratch, 'out.json'), join(ground.scratch, 'out.onnx')];
+      await ground.command('model', 'export', id, '--to', json);
+      await ground.command('model', 'export', id, '--to', onnx, '--precision', 'single');
+      const bundle = JSON.parse(readFileSync(json, 'utf8')) as Bundle;
+      expect(bundleDigest(bundle)).toBe(trained.run.trained?.bundle.digest);
+      expect(readFileSync(onnx).length).toBeGreaterThan(1_000);
+      expect((await ground.ran('model', 'export', id, '--to', json)).code).toBe(2);
     });
 
     it('somebody approves it and puts it in force, and the next decision cites it', async () => {

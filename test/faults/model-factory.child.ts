@@ -16,11 +16,13 @@ export interface FactoryOrder {
   readonly runId: Digest;
   readonly version: string;
   readonly nowMs: number;
+  /** Time stands still here, so that nobody renews it. */
+  readonly leaseMs: number;
   /** It says so before and after each of its writes, and stops for good at this one. */
   readonly stopAt: number;
 }
 
-const { place, folder, runId, version, nowMs, stopAt } = JSON.parse(process.argv[2] ?? '') as FactoryOrder;
+const { place, folder, runId, version, nowMs, leaseMs, stopAt } = JSON.parse(process.argv[2] ?? '') as FactoryOrder;
 const steps: string[] = [];
 
 async function step<Result>(what: string, work: () => Promise<Result>): Promise<Result> {
@@ -63,7 +65,7 @@ const told = {
   publish: (...asked: Parameters<ModelRegistryPort['publish']>) =>
     step('publication', () => registry.publish(...asked)),
 };
-const factory = openFactory(ground, { clock, learner, version, leaseMs: 1_000, registry: told });
+const factory = openFactory(ground, { clock, learner, version, leaseMs, registry: told });
 const { store } = factory;
 const [advance, keep] = [store.advance.bind(store), store.keep.bind(store)];
 store.advance = (lease, state, detail) => step(`state ${state}`, () => advance(lease, state, detail));

@@ -50,10 +50,10 @@ describe('a factory that is killed with SIGKILL', () => {
     (await factory().registry.store.factsOf({ bundle_id, bundle_version: 1 })).length;
 
   /** Lives until the step, and to the end of the run where it does not stop there. */
-  function started(runId: Digest, stopAt: number): { readonly said: Promise<readonly string[]> } {
+  function started(runId: Digest, stopAt: number, leaseMs = 1_000): { readonly said: Promise<readonly string[]> } {
     const { address, admin, roleSecret } = database;
     const place = { address, admin, roleSecret };
-    const order: FactoryOrder = { place, folder, runId, version: '1.0.0', nowMs: NOW_MS, stopAt };
+    const order: FactoryOrder = { place, folder, runId, version: '1.0.0', nowMs: NOW_MS, leaseMs, stopAt };
     const { NODE_OPTIONS: _, ...env } = process.env;
     const child = spawn(process.execPath, [CHILD, JSON.stringify(order)], { env, stdio: ['ignore', 'pipe', 'pipe'] });
     const said: string[] = [];
@@ -114,7 +114,7 @@ describe('a factory that is killed with SIGKILL', () => {
   it('beside another one on the same run: one of them trains, and there is one version', async () => {
     for (let n = 0; n < (FULL ? 20 : 3); n += 1) {
       const id = await asked(`both-${n}`);
-      const both = await Promise.all([started(id, Infinity).said, started(id, Infinity).said]);
+      const both = await Promise.all([0, 1].map(() => started(id, Infinity, 60_000).said));
       expect(both.flat().filter((step) => step === 'before training')).toHaveLength(1);
       const { state, trainings } = await factory().service.status(id);
       expect({ n, state, trainings, versions: await versionsOf(`both-${n}`) }).toEqual({

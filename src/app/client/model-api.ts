@@ -5,7 +5,7 @@ import {
   TrainAnswerSchema,
   type TrainRequest,
 } from '../../modules/model-factory/train-run.schema.js';
-import type { Bundle } from '../../rails/model/bundle.schema.js';
+import { type Bundle, BundleSchema } from '../../rails/model/bundle.schema.js';
 import { type ModelGateReceipt, ModelGateReceiptSchema } from '../../rails/registry/gate-receipt.schema.js';
 import type { Sealed } from '../../rails/schema.js';
 import { validatorOf } from '../../rails/validator.js';
@@ -22,6 +22,7 @@ const readers = {
   page: validatorOf(PageSchema, 'the page of runs'),
   shown: validatorOf(ShownSchema, 'the run'),
   status: validatorOf(RunStatusSchema, 'the run'),
+  bundle: validatorOf(BundleSchema, 'the bundle'),
   receipt: validatorOf(ModelGateReceiptSchema, 'the receipt'),
 };
 
@@ -48,6 +49,10 @@ export class ModelApi {
 
   async receipt(id: string): Promise<ModelGateReceipt> {
     return await this.door.ask('mf', got(pathOf(id, '/receipt')), readers.receipt);
+  }
+
+  async bundle(id: string): Promise<Bundle> {
+    return await this.door.ask('mf', got(pathOf(id, '/bundle')), readers.bundle);
   }
 
   /** Its bytes, as they were kept. */

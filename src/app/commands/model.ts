@@ -2,8 +2,11 @@ import { randomUUID } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { DEFAULT_RECIPE, type Recipe, RecipeSchema } from '../../modules/model-factory/learning/recipe.schema.js';
 import type { RunStatus, TrainRequest } from '../../modules/model-factory/train-run.schema.js';
+import { canonicalJson } from '../../rails/canonical-json.js';
 import { isDigest } from '../../rails/digest.js';
 import { ProbityError } from '../../rails/errors/probity-error.js';
+import { bundleDigest, onnxFile } from '../../rails/model/bundle.schema.js';
+import { onnxOf } from '../../rails/model/onnx-export.js';
 import type { ModelGateReceipt } from '../../rails/registry/gate-receipt.schema.js';
 import { validatorOf } from '../../rails/validator.js';
 import type { Travel } from '../client/journey.js';
@@ -40,6 +43,9 @@ export interface ModelListFlags extends DoorFlags {
 }
 export interface ModelReportFlags extends DoorFlags {
   readonly to: string;
+}
+export interface ModelExportFlags extends ModelReportFlags {
+  readonly precision: 'double' | 'single';
 }
 
 /** Asks for a run and waits for its end. Exit 1 where nothing passed. */
@@ -94,13 +100,34 @@ export async function reportModel(
 ): Promise<ExitCode> {
   const { to } = flags;
   return await throughDoor({ table: units, flags, terminal, name: 'model', roles: TRAIN_ROLES }, async (travel) => {
-    const bytes = await new ModelApi(travel.api).report(id, to.endsWith('.json') ? 'json' : 'html');
-    try {
-      writeFileSync(to, bytes, { flag: 'wx' });
-    } catch (cause) {
-      throw new ProbityError('CONFIG_INVALID', `${to} cannot be written, or stands already`, { cause });
-    }
+    writeNew(to, await new ModelApi(travel.api).report(id, to.endsWith('.json') ? 'json' : 'html'));
     terminal.answer({ file: to }, [`Wrote ${to}. It is one file: open it in any browser, or send it to somebody.`]);
+    return EXIT.OK;
+  });
+}
+
+/** Writes the bundle of a run into a file: as it is, or as ONNX where the file is called so. */
+export async function exportModel(
+  units: UnitTable,
+  id: string,
+  flags: ModelExportFlags,
+  terminal: Terminal,
+): Promise<ExitCode> {
+  const { to, precision } = flags;
+  return await throughDoor({ table: units, flags, terminal, name: 'model', roles: TRAIN_ROLES }, async (travel) => {
+    const bundle = await new ModelApi(travel.api).bundle(id);
+    const digest = bundleDigest(bundle);
+    if (to.endsWith('.onnx')) {
+      const { model } = bundle;
+      const input = precision === 'single' ? 'float' : 'double';
+      writeNew(to, model.format === 'probity.onnx.v1' ? onnxFile(model) : onnxOf(model, { input }));
+    } else {
+      writeNew(to, `${canonicalJson(bundle)}\n`);
+    }
+    terminal.answer({ file: to, digest }, [
+      `Wrote ${to}: ${nameOf(bundle)}, digest ${digest}.`,
+      `Its inputs, in order: ${bundle.model.inputs.map(({ source, name }) => `${source}.${name}`).join(', ')}`,
+    ]);
     return EXIT.OK;
   });
 }
@@ -116,6 +143,14 @@ export async function cancelModel(
     terminal.answer(run, [`Run ${id}: ${run.state}`]);
     return EXIT.OK;
   });
+}
+
+function writeNew(file: string, content: string | Uint8Array): void {
+  try {
+    writeFileSync(file, content, { flag: 'wx' });
+  } catch (cause) {
+    throw new ProbityError('CONFIG_INVALID', `${file} cannot be written, or stands already`, { cause });
+  }
 }
 
 async function ended(api: ModelApi, id: string, { progress, clock, signal }: Travel): Promise<ShownRun> {

@@ -15,6 +15,7 @@ import { plantedRows, shuffled } from './worlds.kit.js';
 
 const PLAIN: TreeSettings = {
   ...DEFAULT_TREES,
+  minRowsPerLeaf: 1,
   rounds: 20,
   learningRate: 0.2,
   maxDepth: 4,
@@ -242,7 +243,7 @@ describe('the least number of rows per leaf', () => {
   }
 
   const rows = plantedRows(2_000, 77);
-  const settings = { ...DEFAULT_TREES, rounds: 15, minChildWeight: 0, maxDepth: 8, maxLeaves: 40 };
+  const settings = { ...DEFAULT_TREES, minRowsPerLeaf: 1, rounds: 15, minChildWeight: 0, maxDepth: 8, maxLeaves: 40 };
 
   it('is held in every leaf, with and without constraints', () => {
     for (const monotone of [{}, { trend: -1 } as const])

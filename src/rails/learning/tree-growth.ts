@@ -5,6 +5,7 @@ import {
   fillCounts,
   fillSome,
   fillWhole,
+  fillWholeCounted,
   type Found,
   scan,
   scanBounded,
@@ -98,7 +99,7 @@ export class TreeGrower {
     this.#asked = {
       ...{ g: 0.5, h: 0.5, low: 0.5, high: 0.5, value: 0.5, least: 0.5, penalty: 0.5, sign: 0, rows: 0 },
       leastRows: settings.minRowsPerLeaf,
-      counts: new Int32Array(settings.minRowsPerLeaf > 1 ? cuts.size / 2 : 0),
+      countsFrom: cuts.size,
     };
     this.tree = {
       size: 0,
@@ -172,7 +173,8 @@ export class TreeGrower {
   #mayBeSplit(node: number): boolean {
     return (
       (this.#depth[node] ?? 0) < this.#settings.maxDepth &&
-      (this.#sumH[node] ?? 0) >= 2 * this.#settings.minChildWeight * this.#scale
+      (this.#sumH[node] ?? 0) >= 2 * this.#settings.minChildWeight * this.#scale &&
+      (this.end[node] ?? 0) - (this.start[node] ?? 0) >= 2 * this.#settings.minRowsPerLeaf
     );
   }
 
@@ -247,18 +249,8 @@ export class TreeGrower {
     }
   }
 
-  /** Counted anew for each node that is searched: who asks for no least number pays nothing. */
-  #countRows(node: number, columns: Int32Array): void {
-    const { counts } = this.#asked;
-    const { slots, columns: width } = this.#binned;
-    const [start, end] = [this.start[node] ?? 0, this.end[node] ?? 0];
-    counts.fill(0);
-    fillCounts(counts, slots, width, this.rows, start, end, columns);
-    this.#asked.rows = end - start;
-  }
-
   #taken(): Float64Array {
-    return this.#free.pop() ?? new Float64Array(this.#cuts.size);
+    return this.#free.pop() ?? new Float64Array(this.#cuts.size * (this.#settings.minRowsPerLeaf > 1 ? 1.5 : 1));
   }
 
   #release(node: number): void {
@@ -271,8 +263,13 @@ export class TreeGrower {
   #fill(histogram: Float64Array, pairs: Float64Array, start: number, end: number, columns: Int32Array): void {
     const { slots, columns: width } = this.#binned;
     histogram.fill(0);
-    if (columns.length === width) fillWhole(histogram, slots, width, this.rows, pairs, start, end);
+    // Numbers of rows stand behind the sums, so that what a parent has less its child is found for both by one subtraction.
+    const [whole, counted] = [columns.length === width, this.#settings.minRowsPerLeaf > 1];
+    const from = this.#cuts.size;
+    if (whole && counted) fillWholeCounted(histogram, from, slots, width, this.rows, pairs, start, end);
+    else if (whole) fillWhole(histogram, slots, width, this.rows, pairs, start, end);
     else fillSome(histogram, slots, width, this.rows, pairs, start, end, columns);
+    if (counted && !whole) fillCounts(histogram, from, slots, width, this.rows, start, end, columns);
   }
 
   /** Rows that go left stand before those that go right, both in the order that they had. Returns where the right ones begin. */
@@ -299,7 +296,7 @@ export class TreeGrower {
     asked.value = this.tree.value[node] ?? 0;
     asked.least = minChildWeight * this.#scale;
     asked.penalty = l2 * this.#scale;
-    if (asked.leastRows > 1) this.#countRows(node, columns);
+    asked.rows = (this.end[node] ?? 0) - (this.start[node] ?? 0);
     const found = this.#found;
     found.gain = minGain * this.#scale;
     found.column = -1;

@@ -9,7 +9,7 @@ export interface TreeSettings {
   readonly maxLeaves: number;
   /** The least Σ p(1 − p) on each side of a split: of rows that are almost surely no fraud many are needed. */
   readonly minChildWeight: number;
-  /** The least number of rows on each side of a split, whatever they weigh. */
+  /** The least number of rows on each side of a split, whatever they weigh: where it is more than one, a weight of 2 is not quite the row twice. */
   readonly minRowsPerLeaf: number;
   readonly l2: number;
   readonly minGain: number;
@@ -37,7 +37,7 @@ export const DEFAULT_TREES: TreeSettings = {
   maxDepth: 4,
   maxLeaves: 16,
   minChildWeight: 1,
-  minRowsPerLeaf: 1,
+  minRowsPerLeaf: 50,
   l2: 0.1,
   minGain: 0,
   rowShare: 1,

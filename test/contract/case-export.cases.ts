@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, it } from '@jest/globals';
 import { caseOf } from '../../src/modules/case-workbench/case.core.js';
 import type { CaseFilter, ExportedCase } from '../../src/modules/case-workbench/case-export.core.js';
 import type { Format } from '../../src/modules/case-workbench/case-export.js';
+import { ENTRIES_LOCK } from '../../src/modules/case-workbench/case-workbench.store.js';
 import { ProbityError } from '../../src/rails/errors/probity-error.js';
 import type { Database } from '../../src/substrate/database/database.port.js';
 import type { Principal } from '../../src/substrate/identity/identity.port.js';
@@ -62,6 +63,37 @@ export function caseExportSuite(open: () => Database): void {
       expect(csv).toHaveLength(5);
       expect(csv[0]).toMatch(/^case_id,run_id,subject_event_id,status,/);
       expect(csv[2]).toContain(`${middle.case_id},${rig.pins.run_id},${middle.subject_event_id},IN_PROGRESS,review,`);
+    });
+
+    it('and the stream of changes wait for entries under way: a number that commits late is not passed by', async () => {
+      const { store } = rig.unit;
+      const database = open();
+      const before = (await store.changes(0, 10_000)).at(-1)?.number ?? 0;
+      let underWay = (): void => undefined;
+      let mayCommit = (): void => undefined;
+      const begun = new Promise<void>((resolve) => (underWay = resolve));
+      const released = new Promise<void>((resolve) => (mayCommit = resolve));
+      const late = database.transaction(async (transaction) => {
+        await transaction.query(`select pg_advisory_xact_lock_shared(${ENTRIES_LOCK})`);
+        underWay();
+        await released;
+      });
+      await begun;
+      await opens(1);
+      let told = false;
+      const asked = store.changes(before, 10).then((rows) => {
+        told = true;
+        return rows;
+      });
+      const waiting = async (): Promise<boolean> => {
+        const text = `select 1 from pg_locks where locktype = 'advisory' and not granted and pid <> pg_backend_pid()`;
+        return told || (await database.query({ text, readOnly: true })).count > 0;
+      };
+      await eventually(waiting, Boolean, 20_000);
+      expect(told).toBe(false);
+      mayCommit();
+      await late;
+      expect((await asked).map(({ event }) => event.type)).toEqual(['CASE_TRIGGERED']);
     });
 
     it('is of one moment over all its pages, whatever people do meanwhile', async () => {

@@ -51,7 +51,7 @@ export interface TimelineRow {
 }
 
 /** Shared by whoever writes entries; taken alone to see that nobody is writing. The two numbers say `case` and `entr`. */
-const ENTRIES_LOCK = '1667330917, 1701737586';
+export const ENTRIES_LOCK = '1667330917, 1701737586';
 
 /** The schema `case_mgmt`: timelines for ever, and the cases that they make. */
 @Injectable()
@@ -170,14 +170,23 @@ export class CaseWorkbenchStore implements PositionStore {
     return new Map(rows.map(({ case_id, events }) => [case_id, events]));
   }
 
-  /** Entries of all cases behind a number, oldest first: the stream of changes. */
+  /**
+   * Entries of all cases behind a number, oldest first: the stream of changes. Numbers are given before they commit: where there is something new, what
+   * is under way is waited for, or whoever goes on behind the last of a page would pass by an entry that came late.
+   */
   async changes(afterNumber: number, limit: number): Promise<readonly TimelineRow[]> {
+    if ((await this.#entries(afterNumber, null, 1)).length === 0) return [];
+    return await this.#entries(afterNumber, await this.lastEntry(), limit);
+  }
+
+  async #entries(after: number, upto: number | null, limit: number): Promise<readonly TimelineRow[]> {
     const { rows } = await this.database.query<TimelineRow>(
       {
-        text: 'select number, case_id, event from timeline where number > $1 order by number limit $2',
+        text: `select number, case_id, event from timeline
+               where number > $1 and ($2::bigint is null or number <= $2) order by number limit $3`,
         readOnly: true,
       },
-      [afterNumber, limit],
+      [after, upto, limit],
     );
     return rows;
   }

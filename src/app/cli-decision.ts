@@ -11,6 +11,7 @@ import {
   verifyRun,
   type VerifyFlags,
 } from './commands/decision.js';
+import { dryRun, type DryRunFlags } from './commands/dry-run.js';
 import type { DoorFlags } from './flags.js';
 
 const EXITS = 'Exit codes: 0 done, 1 failed, 2 what was written is wrong, 3 a stop ran out of time.';
@@ -19,6 +20,9 @@ const EXITS_VERIFIED =
 
 const EXITS_ALIKE =
   'Exit codes: 0 every decision would have had the same outcome, 1 one would not (the first is named) or something failed, 2 what was written is wrong.';
+
+const EXITS_DRY_RUN =
+  'Exit codes: 0 it was made, whatever came out, 1 there is no report (a decision differs without any change, or there was none), 2 what was written is wrong.';
 
 const help = (examples: readonly string[], exits: string): string =>
   `\nExamples:\n${examples.map((line) => `  ${line}`).join('\n')}\n\n${exits}`;
@@ -36,6 +40,32 @@ export function addDecisionCommands(program: Command, { table }: CliOptions, run
     .option('--reason <code>', 'with this reason alone')
     .addHelpText('after', help(['probity decision list --run live --outcome DECLINE'], EXITS))
     .action((flags: DecisionListFlags) => run(flags, (_, terminal) => listDecisions(table, flags, terminal)));
+
+  doorway(decision.command('dry-run'))
+    .description('what other rules, another policy or bundle would have decided: counts, money, changed decisions')
+    .option('--rules <file>', 'a policy file df.rules')
+    .option('--policy <file>', 'a policy file df.decision')
+    .option('--bundle <file>', 'a bundle (JSON), as if it were active in the slot')
+    .option('--slot <slot>', 'of the bundle: primary or stage2', 'primary')
+    .option('--run <run>', 'of this run alone, by its id or equivalence key')
+    .option('--from <time>', 'payments from then on, by their own time, RFC 3339')
+    .option('--to <time>', 'payments before then')
+    .option('--labels <type>', 'judge by what became known: fraud_disposition, chargeback_status …')
+    .option('--as-of <time>', 'known until then (default: now)')
+    .option('--maturity-days <days>', 'so long without a label, and a payment counts as legitimate', asCount(0, 3_650))
+    .option('--limit <number>', 'list at most so many changed decisions', asCount(0, 50_000), 20)
+    .option('--csv <file>', 'write all changed decisions there')
+    .addHelpText(
+      'after',
+      help(
+        [
+          'probity decision dry-run --run live --rules stricter.yaml',
+          'probity decision dry-run --from 2026-11-21T00:00:00Z --bundle fraud.json --labels fraud_disposition --csv changed.csv',
+        ],
+        EXITS_DRY_RUN,
+      ),
+    )
+    .action((flags: DryRunFlags) => run(flags, (_, terminal) => dryRun(table, flags, terminal)));
 
   doorway(program.command('explain <decision>'))
     .description('why a decision came out as it did: reasons, score, features, posture, policies, actions')

@@ -282,7 +282,7 @@ export const UNITS: UnitTable = defineUnits(
       kind: 'service',
       why: 'Turns each admitted payment into one decision, explainable, and the same when it is made again.',
       module: DecisionFabricModule,
-      calls: ['ig', 'ofp', 'ieg', 'dl', 'mpr', 'edge'],
+      calls: ['ig', 'ofp', 'ieg', 'dl', 'mpr', 'edge', 'labels'],
       consumes: {
         group: 'df',
         topics: ['fp.bus.traffic.v1'],

@@ -20,6 +20,7 @@ import { handbookFile } from '../support/handbook-file.js';
 import type { Http } from '../support/http.js';
 import { openInside } from '../support/inside.js';
 import { recordsOf } from '../support/single-pass.js';
+import { dryRunCases } from './dry-run.cases.js';
 
 const ROWS = 1_000;
 
@@ -326,6 +327,8 @@ export function decisionsSuite(flavour: 'embedded' | 'real', groups: readonly st
         const none = await here('counterfactual', '--run', 'nobody', '--rules', shipped);
         expect([none.code, none.stdout]).toEqual([1, expect.stringContaining('Nothing was compared')]);
       }, 150_000);
+
+    dryRunCases(() => ({ door, run, rows: ROWS }), flavour === 'embedded');
 
     // The command of the shipped profile; and last, for its twin leaves a record behind that belongs to nobody.
     if (flavour === 'embedded')

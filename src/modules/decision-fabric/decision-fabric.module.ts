@@ -6,6 +6,9 @@ import { EngineInForce } from './decision-fabric.engine.js';
 import { DecisionFabricService } from './decision-fabric.service.js';
 import { DecisionSignals } from './decision-fabric.signals.js';
 import { DecisionFabricStore } from './decision-fabric.store.js';
+import { DryRunController } from './dry-run.controller.js';
+import { DryRunService } from './dry-run.service.js';
+import { DryRunStore } from './dry-run.store.js';
 import { DecisionTail } from './decision-tail.js';
 import { ExternalModels } from './external-models.js';
 import { ModelRuntime, OnnxRuntime } from './model-runtime.js';
@@ -15,7 +18,7 @@ import { VerificationController } from './verification.controller.js';
 import { VerificationService } from './verification.service.js';
 
 @Module({
-  controllers: [DecisionFabricController, VerificationController, DecisionFabricConsumer],
+  controllers: [DecisionFabricController, VerificationController, DryRunController, DecisionFabricConsumer],
   providers: [
     { provide: BundleSource, useClass: RegistryBundles },
     DecisionFabricStore,
@@ -23,6 +26,8 @@ import { VerificationService } from './verification.service.js';
     DecisionPositions,
     DecisionSignals,
     DecisionTail,
+    DryRunService,
+    DryRunStore,
     EngineInForce,
     ExternalModels,
     { provide: ModelRuntime, useClass: OnnxRuntime },

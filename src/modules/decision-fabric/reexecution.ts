@@ -2,7 +2,7 @@ import { asBasis, type Basis, topicsOf } from '../../rails/basis.js';
 import { canonicalJson } from '../../rails/canonical-json.js';
 import type { DecisionPolicies } from '../../rails/decision/artifacts.js';
 import type { DecisionEngine } from '../../rails/decision/engine.js';
-import type { DecisionTrigger, FeaturesUse, GraphUse, PostureUse } from '../../rails/decision/inputs.js';
+import type { DecisionPlan, DecisionTrigger, FeaturesUse, GraphUse, PostureUse } from '../../rails/decision/inputs.js';
 import { asTopicName } from '../../rails/eb-ref.js';
 import { payloadHash } from '../../rails/envelope.js';
 import type { Decision } from '../../rails/events/decision.schema.js';
@@ -29,9 +29,25 @@ export interface Reexecuted {
   readonly recorded: Decision;
   /** The record as it stands on the bus. */
   readonly bytes: Uint8Array;
-  /** null: it could not be made again; `why` says what is not at hand. */
+  /** null: it could not be made again; `why` says what is not at hand, and `reason` in a word. */
   readonly again: Decision | null;
   readonly why?: string;
+  readonly reason?: NotAtHand;
+  /** What it was made again from; good until the next one is asked for. */
+  readonly inputs?: DecisionInputs;
+}
+
+export type NotAtHand = 'OTHER_ARTIFACT' | 'BUNDLE_NOT_AT_HAND' | 'EVENT_NOT_AT_HAND' | 'POSTURE_NOT_AT_HAND';
+
+export interface DecisionInputs {
+  readonly engine: DecisionEngine;
+  readonly trigger: DecisionTrigger;
+  readonly posture: PostureUse;
+  readonly plan: DecisionPlan;
+  readonly features: FeaturesUse;
+  readonly graph: GraphUse;
+  /** Other groups, at the same basis. */
+  readonly featuresOf: (groups: readonly string[]) => FeaturesUse;
 }
 
 export interface ReexecutionOptions {
@@ -44,6 +60,8 @@ export interface ReexecutionOptions {
   readonly runId: string;
   /** Make this one again, and only this one. */
   readonly only?: string;
+  /** Make those again that it wants; all unless stated. */
+  readonly wanted?: (decision: Decision) => boolean;
   /** With other artifacts than those that the decisions cite: what would have come out, not whether the same does. */
   readonly counterfactual?: boolean;
 }
@@ -118,6 +136,7 @@ export class Reexecution {
         cursor.skip();
         await this.#head(cursor, heads);
         if (only !== undefined && next.decision.decision_id !== only) continue;
+        if (this.options.wanted?.(next.decision) === false) continue;
         if (next.basis !== null) await states.features.upTo(next.basis);
         if (next.version !== null) await states.graph.upTo(next.version);
         yield await this.#again(next, triggers, states);
@@ -184,21 +203,23 @@ export class Reexecution {
       recorded: decision,
       bytes: record.value,
     };
-    const missing = (why: string): Reexecuted => ({ ...made, again: null, why });
+    const missing = (reason: NotAtHand, why: string): Reexecuted => ({ ...made, again: null, reason, why });
     const { policies, models, counterfactual } = this.options;
     const cited = counterfactual === true ? null : citedOtherwise(decision, policies);
-    if (cited !== null) return missing(cited);
+    if (cited !== null) return missing('OTHER_ARTIFACT', cited);
     const engine = await this.#engineFor(decision);
-    if (typeof engine === 'string') return missing(engine);
+    if (typeof engine === 'string') return missing('BUNDLE_NOT_AT_HAND', engine);
     const trigger = await this.#triggerOf(decision, event, triggers);
-    if (typeof trigger === 'string') return missing(trigger);
+    if (typeof trigger === 'string') return missing('EVENT_NOT_AT_HAND', trigger);
     const posture = this.#postureOf(decision);
-    if (typeof posture === 'string') return missing(posture);
+    if (typeof posture === 'string') return missing('POSTURE_NOT_AT_HAND', posture);
     const plan = engine.plan(posture);
-    const features = this.#featuresOf(decision, trigger, plan.featureGroups, basis, states.features);
+    const featuresOf = (groups: readonly string[]): FeaturesUse =>
+      this.#featuresOf(decision, trigger, groups, basis, states.features);
+    const features = featuresOf(plan.featureGroups);
     const graph = this.#graphOf(decision, trigger, version, states.graph);
     const [again = null] = await models.decide(engine, plan, [{ trigger, features, graph }]);
-    return { ...made, again };
+    return { ...made, again, inputs: { engine, trigger, posture, plan, features, graph, featuresOf } };
   }
 
   /** Models that are scored outside are asked before the first decision that wants them. @throws DF_MODEL_RUNTIME_MISSING, DF_MODEL_REFUSED */

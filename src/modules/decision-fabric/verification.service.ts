@@ -262,6 +262,6 @@ function faultIn(name: string, { pointer, sentence }: PolicyFault): ProbityError
 }
 
 /** Whether the record holds this very text as its payload: records are canonical, so the members around it are always the same. */
-function standsIn(record: Uint8Array, payload: string): boolean {
+export function standsIn(record: Uint8Array, payload: string): boolean {
   return Buffer.from(record.buffer, record.byteOffset, record.byteLength).includes(`"payload":${payload},"producer":`);
 }

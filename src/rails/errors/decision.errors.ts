@@ -25,6 +25,30 @@ export const DECISION_ERRORS = defineErrors({
     title: 'There is no verification of this id.',
     remedy: 'Start it again: a verification is kept by the process that ran it, for a while.',
   },
+  DF_CANDIDATE_REFUSED: {
+    status: 422,
+    retryable: false,
+    title: 'What a dry run is asked about cannot be decided with.',
+    remedy: 'Correct what the detail points at; see docs/dry-run.md.',
+  },
+  DF_DRY_RUN_BUSY: {
+    status: 409,
+    retryable: true,
+    title: 'Another dry run is under way in this process.',
+    remedy: 'Wait until it is done: a process makes one at a time, since each holds the features of a run.',
+  },
+  DF_DRY_RUN_CONTROL_FAILED: {
+    status: 500,
+    retryable: false,
+    title: 'A decision does not come out as it was recorded, with nothing changed.',
+    remedy: 'Run probity verify on the run and find out why before anything is concluded from a dry run.',
+  },
+  DF_DRY_RUN_NOT_FOUND: {
+    status: 404,
+    retryable: false,
+    title: 'There is no dry run of this id.',
+    remedy: 'Start it again: a dry run is kept by the process that made it, for a while.',
+  },
   DF_NOT_A_TRIGGER: {
     status: 422,
     retryable: false,

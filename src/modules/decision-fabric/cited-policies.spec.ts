@@ -10,7 +10,7 @@ import type { FeatureDefinitions } from '../../rails/features/definition.schema.
 import type { SealedPolicy } from '../../rails/policy-rev.js';
 import { objectKey } from '../../rails/ref.js';
 import { ManualClock } from '../../substrate/clock/manual.clock.js';
-import type { ObjectsHarness } from '../../substrate/objects/objects.contract.js';
+import type { ObjectsHarness } from '../../substrate/objects/contract/kit.js';
 import type { Objects } from '../../substrate/objects/objects.port.js';
 import { PolicyArchive } from '../../substrate/policy/policy.archive.js';
 import { ExternalModels } from './external-models.js';

@@ -11,14 +11,13 @@ import { type BusEvent, isOtherType, readEvent } from '../../rails/events/read-e
 import { FeatureState } from '../../rails/features/feature-state.js';
 import { amountsOf, hasItsNumbers } from '../../rails/features/kept.js';
 import { planOf } from '../../rails/features/plan.js';
-import { snapshotOf } from '../../rails/features/snapshot.js';
-import { graphContextOf } from '../../rails/graph/context.js';
 import { GraphState } from '../../rails/graph/graph-state.js';
 import { differingPins, isNoWorld, type RunPins } from '../../rails/pins.js';
 import type { Bus, BusRecord, PartitionMarks } from '../../substrate/bus/bus.port.js';
 import { type LogCursor, LogTap } from '../../substrate/bus/log-tap.js';
 import { ReplayedState } from '../../substrate/projection/replayed-state.js';
 import type { ExternalModels } from './external-models.js';
+import { featuresOf, graphOf, type Ground } from './reexecution.ground.js';
 
 const TRAFFIC = asTopicName('fp.bus.traffic.v1');
 const CONTROL = asTopicName('fp.bus.control.v1');
@@ -85,14 +84,6 @@ type OfTypes = (types: readonly string[]) => Wanted;
 interface Taps {
   readonly traffic: readonly LogTap[];
   readonly control: readonly LogTap[];
-}
-
-/** What decisions under one set of policies are made again from. Sets that agree in a part of it share that part. */
-interface Ground {
-  readonly policies: DecisionPolicies;
-  readonly triggers: readonly LogCursor[];
-  readonly features: ReplayedState<FeatureState>;
-  readonly graph: ReplayedState<GraphState>;
 }
 
 /**
@@ -343,53 +334,6 @@ function madeOf({ decision, record }: Open): Made {
 
 function notAtHand(open: Open, reason: NotAtHand, why: string): Reexecuted {
   return { ...madeOf(open), again: null, reason, why };
-}
-
-function featuresOf(
-  { features }: Decision,
-  trigger: DecisionTrigger,
-  groups: readonly string[],
-  basis: Basis | null,
-  { policies, features: replayed }: Ground,
-): FeaturesUse {
-  if (features.status !== 'USED' || basis === null || features.input_basis === undefined) {
-    const { status, reason } = features;
-    return { status: status as Exclude<FeaturesUse['status'], 'USED'>, ...(reason === undefined ? {} : { reason }) };
-  }
-  const snapshot = snapshotOf({
-    pins: trigger.pins,
-    trigger,
-    definitions: policies.features.policy_rev,
-    groups: replayed.state.snapshot(trigger, new Set(groups), replayed.cutTo(basis)),
-    inputBasis: features.input_basis,
-  });
-  return { status: 'USED', snapshot };
-}
-
-/** The values at the version that the decision names; whether the run was whole then is taken from the record. */
-function graphOf(
-  { graph }: Decision,
-  trigger: DecisionTrigger,
-  version: Basis | null,
-  { policies, graph: replayed }: Ground,
-): GraphUse {
-  const { status, reason, graph_version, integrity } = graph;
-  if (status !== 'USED' || version === null || graph_version === undefined || integrity === undefined)
-    return {
-      status: status as Exclude<GraphUse['status'], 'USED'>,
-      ...(reason === undefined ? {} : { reason }),
-    };
-  const values = replayed.state.context(trigger, replayed.cutTo(version));
-  if (values === null) return { status: 'UNAVAILABLE', reason: 'GRAPH_TOO_LATE' };
-  const context = graphContextOf({
-    pins: trigger.pins,
-    eventId: trigger.eventId,
-    values,
-    integrity,
-    policyRev: policies.graph.policy_rev,
-    graphVersion: graph_version,
-  });
-  return { status: 'USED', context };
 }
 
 function saidBy({ mode, mask, policy_rev }: Pick<Posture, 'mode' | 'mask' | 'policy_rev'>): string {

@@ -56,6 +56,7 @@ import { ProducerEdgesGateway } from '../modules/producer-edges/producer-edges.g
 import { ProducerEdgesModule } from '../modules/producer-edges/producer-edges.module.js';
 import { EDGES_POLICY } from '../modules/producer-edges/producer-edges.policy.js';
 import { PRODUCER_EDGES_CONTRACT, ProducerEdgesPort } from '../modules/producer-edges/producer-edges.port.js';
+import { GOVERNANCE_POLICY } from '../modules/run-operate/governance.policy.js';
 import { RunOperateModule } from '../modules/run-operate/run-operate.module.js';
 import { ScenarioRunnerModule } from '../modules/scenario-runner/scenario-runner.module.js';
 import { RUN_GATES_POLICY } from '../modules/scenario-runner/scenario-runner.policy.js';
@@ -290,8 +291,8 @@ export const UNITS: UnitTable = defineUnits(
       calls: [],
       produces: ['fp.bus.control.v1'],
       schema: 'gov',
-      prefixes: [],
-      policies: [],
+      prefixes: ['gov/'],
+      policies: [GOVERNANCE_POLICY],
       instances: 'many',
     },
     df: {

@@ -12,12 +12,13 @@ import { asOffset } from '../../src/rails/eb-ref.js';
 import { payloadHash } from '../../src/rails/envelope.js';
 import type { EventId, EventType } from '../../src/rails/envelope.schema.js';
 import type { Decision } from '../../src/rails/events/decision.schema.js';
+import type { FeatureDefinitions } from '../../src/rails/features/definition.schema.js';
 import { FeatureState } from '../../src/rails/features/feature-state.js';
 import { planOf } from '../../src/rails/features/plan.js';
 import { snapshotOf } from '../../src/rails/features/snapshot.js';
 import { type Bundle, bundleDigest } from '../../src/rails/model/bundle.schema.js';
 import { NO_WORLD } from '../../src/rails/pins.js';
-import { sealPolicy } from '../../src/rails/policy-rev.js';
+import { type SealedPolicy, sealPolicy } from '../../src/rails/policy-rev.js';
 import { fromEpochMicros, toEpochMicros } from '../../src/rails/time.js';
 import type { Bus, BusRecord, RecordBatch } from '../../src/substrate/bus/bus.port.js';
 import { StaticPolicies } from '../../src/substrate/policy/policy.port.js';
@@ -67,29 +68,38 @@ class OneBundle {
 /** Payments and their decisions as they stand on a bus, made by the pure parts alone; the bus is an array. */
 export class DecidedLog {
   readonly decisions: Decision[] = [];
+  /** Everything that was ever in force. */
+  readonly artifacts: SealedPolicy[] = [];
   readonly engine: EngineInForce;
   readonly bundles: BundleSource;
   readonly #bundles: OneBundle;
   readonly #logs = new Map<string, BusRecord[]>();
-  readonly #features = new FeatureState(planOf(features.body));
+  readonly #policies = new Map<string, SealedPolicy>();
+  readonly #applied: DecisionTrigger[] = [];
+  #features = new FeatureState(planOf(features.body));
   #basis: Basis = emptyBasis([TRAFFIC, CONTROL]);
 
   constructor({ rules, policy, ...bundles }: InForceHere) {
     this.#bundles = new OneBundle(bundles);
     this.bundles = this.#bundles;
-    const sealed = (id: string, body: unknown) => [id, sealPolicy(id, 1, body as JsonValue)] as const;
-    this.engine = new EngineInForce(
-      new StaticPolicies(
-        new Map([
-          sealed('df.decision', policy),
-          sealed('df.rules', rules),
-          sealed('ofp.features', features.body),
-          sealed('ieg.graph', shipped<JsonValue>('ieg.graph').body),
-        ]),
-      ),
-      this.bundles,
-    );
+    this.activate('df.decision', 1, policy);
+    this.activate('df.rules', 1, rules);
+    this.activate('ofp.features', 1, features.body);
+    this.activate('ieg.graph', 1, shipped<JsonValue>('ieg.graph').body);
+    this.engine = new EngineInForce(new StaticPolicies(this.#policies), this.bundles);
     for (const posture of [normal, restricted]) this.#append(CONTROL, 0, postureEnvelope(posture));
+  }
+
+  /** From the next payment on. */
+  activate(id: string, revision: number, body: unknown): SealedPolicy {
+    const policy = sealPolicy(id, revision, body as JsonValue);
+    this.artifacts.push(policy);
+    this.#policies.set(id, policy);
+    if (id === 'ofp.features') {
+      this.#features = new FeatureState(planOf(body as FeatureDefinitions));
+      this.#features.apply(this.#applied);
+    }
+    return policy;
   }
 
   decide(payments: readonly DecidedPayment[]): this {
@@ -173,6 +183,7 @@ export class DecidedLog {
     const decision = engine.decide(trigger, plan, this.#used(trigger, plan.featureGroups, without), NO_GRAPH);
     this.decisions.push(decision);
     this.#features.apply([trigger]);
+    this.#applied.push(trigger);
     this.#basis = advance(this.#basis, [{ topic: TRAFFIC, partition, nextOffset: asOffset(offset + 1) }]);
     this.#append(TRAFFIC, partition, decisionEnvelope(decision, pins).text);
   }
@@ -184,7 +195,7 @@ export class DecidedLog {
     const snapshot = snapshotOf({
       pins,
       trigger,
-      definitions: features.policy_rev,
+      definitions: this.engine.now().features.policy_rev,
       groups: this.#features.snapshot(trigger, new Set(groups)),
       inputBasis: basisRecord(this.#basis),
     });

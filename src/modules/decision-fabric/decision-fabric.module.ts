@@ -1,4 +1,6 @@
 import { Module } from '@nestjs/common';
+import { Objects } from '../../substrate/objects/objects.port.js';
+import { PolicyArchive } from '../../substrate/policy/policy.archive.js';
 import { BundleSource, RegistryBundles } from './bundle-source.js';
 import { DecisionFabricConsumer, DecisionPositions } from './decision-fabric.consumer.js';
 import { DecisionFabricController } from './decision-fabric.controller.js';
@@ -31,6 +33,7 @@ import { VerificationService } from './verification.service.js';
     EngineInForce,
     ExternalModels,
     { provide: ModelRuntime, useClass: OnnxRuntime },
+    { provide: PolicyArchive, useFactory: (objects: Objects) => new PolicyArchive(objects), inject: [Objects] },
     QualityService,
     Submission,
     VerificationService,

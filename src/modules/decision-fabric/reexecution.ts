@@ -11,14 +11,13 @@ import { type BusEvent, isOtherType, readEvent } from '../../rails/events/read-e
 import { FeatureState } from '../../rails/features/feature-state.js';
 import { amountsOf, hasItsNumbers } from '../../rails/features/kept.js';
 import { planOf } from '../../rails/features/plan.js';
-import { snapshotOf } from '../../rails/features/snapshot.js';
-import { graphContextOf } from '../../rails/graph/context.js';
 import { GraphState } from '../../rails/graph/graph-state.js';
 import { differingPins, isNoWorld, type RunPins } from '../../rails/pins.js';
 import type { Bus, BusRecord, PartitionMarks } from '../../substrate/bus/bus.port.js';
 import { type LogCursor, LogTap } from '../../substrate/bus/log-tap.js';
 import { ReplayedState } from '../../substrate/projection/replayed-state.js';
 import type { ExternalModels } from './external-models.js';
+import { featuresOf, graphOf, type Ground } from './reexecution.ground.js';
 
 const TRAFFIC = asTopicName('fp.bus.traffic.v1');
 const CONTROL = asTopicName('fp.bus.control.v1');
@@ -52,10 +51,12 @@ export interface DecisionInputs {
 
 export interface ReexecutionOptions {
   readonly bus: Bus;
-  /** The policies that decisions are made again under. */
+  /** The policies that decisions are made again under, unless they cite others. */
   readonly policies: DecisionPolicies;
-  /** With the bundles that a decision cites, or others; or why they are not at hand. */
-  readonly engineFor: (decision: Decision) => Promise<DecisionEngine | string>;
+  /** What a decision cites that cites others: read again from where it is kept, or why it cannot be. Absent: such a decision is not made again. */
+  readonly citedPolicies?: (decision: Decision) => Promise<DecisionPolicies | string>;
+  /** Under these policies, with the bundles that a decision cites, or others; or why they are not at hand. */
+  readonly engineFor: (decision: Decision, policies: DecisionPolicies) => Promise<DecisionEngine | string>;
   readonly models: ExternalModels;
   readonly runId: string;
   /** Make this one again, and only this one. */
@@ -85,11 +86,6 @@ interface Taps {
   readonly control: readonly LogTap[];
 }
 
-interface States {
-  readonly features: ReplayedState<FeatureState>;
-  readonly graph: ReplayedState<GraphState>;
-}
-
 /**
  * Makes the decisions of a run again from the bus alone: their events within the bases that they name, the definitions, rules, bundles and policy that
  * they cite, and the posture of the control topic. What comes out is compared by whoever asked.
@@ -101,6 +97,10 @@ export class Reexecution {
   readonly #taps: LogTap[] = [];
   readonly #postures = new Map<string, string>();
   readonly #ready = new Set<DecisionEngine>();
+  readonly #grounds = new Map<DecisionPolicies, Ground>();
+  readonly #triggers = new Map<string, readonly LogCursor[]>();
+  readonly #features = new Map<string, ReplayedState<FeatureState>>();
+  readonly #graphs = new Map<string, ReplayedState<GraphState>>();
 
   constructor(private readonly options: ReexecutionOptions) {}
 
@@ -121,11 +121,9 @@ export class Reexecution {
       (record: BusRecord): boolean =>
         !isOtherType(record.value, (type) => types.includes(type)) && ofRun(record);
     const decisions = cursorsOf(taps.traffic, ofTypes(['decision']));
-    const triggers = cursorsOf(taps.traffic, ofTypes(policies.decision.body.trigger_event_types));
-    const states = {
-      features: this.#features(taps, ofTypes),
-      graph: this.#graph(taps, ofTypes),
-    };
+    this.#groundUnder(policies, () => taps, ofTypes);
+    // Another definition begins its log anew: those who share taps have to open them before the first is read from.
+    const anew = (): Taps => ({ traffic: open(traffic), control: open(control) });
     try {
       // All of them before the first decision; so not by the taps of those who go side by side.
       await this.#readPostures(cursorsOf(open(control), ({ value }) => !isOtherType(value, isPosture)));
@@ -137,9 +135,9 @@ export class Reexecution {
         await this.#head(cursor, heads);
         if (only !== undefined && next.decision.decision_id !== only) continue;
         if (this.options.wanted?.(next.decision) === false) continue;
-        if (next.basis !== null) await states.features.upTo(next.basis);
-        if (next.version !== null) await states.graph.upTo(next.version);
-        yield await this.#again(next, triggers, states);
+        const cited = await this.#policiesOf(next.decision);
+        if (typeof cited === 'string') yield notAtHand(next, 'OTHER_ARTIFACT', cited);
+        else yield await this.#again(next, this.#groundUnder(cited, anew, ofTypes));
         if (only !== undefined) return;
       }
     } finally {
@@ -168,8 +166,38 @@ export class Reexecution {
     }
   }
 
-  #features({ traffic, control }: Taps, ofTypes: OfTypes): ReplayedState<FeatureState> {
-    const plan = planOf(this.options.policies.features.body);
+  /** Under what a decision is made again; or why that is not at hand. */
+  async #policiesOf(decision: Decision): Promise<DecisionPolicies | string> {
+    const { policies, citedPolicies, counterfactual } = this.options;
+    const otherwise = counterfactual === true ? null : citedOtherwise(decision, policies);
+    if (otherwise === null) return policies;
+    return (await citedPolicies?.(decision)) ?? otherwise;
+  }
+
+  #groundUnder(policies: DecisionPolicies, open: () => Taps, ofTypes: OfTypes): Ground {
+    const before = this.#grounds.get(policies);
+    if (before !== undefined) return before;
+    const types = policies.decision.body.trigger_event_types;
+    const ground = {
+      policies,
+      triggers: once(this.#triggers, [...types].sort().join(' '), () => cursorsOf(open().traffic, ofTypes(types))),
+      features: once(this.#features, policies.features.policy_rev.content_digest, () =>
+        this.#featuresUnder(policies, open(), ofTypes),
+      ),
+      graph: once(this.#graphs, policies.graph.policy_rev.content_digest, () =>
+        this.#graphUnder(policies, open(), ofTypes),
+      ),
+    };
+    this.#grounds.set(policies, ground);
+    return ground;
+  }
+
+  #featuresUnder(
+    { features }: DecisionPolicies,
+    { traffic, control }: Taps,
+    ofTypes: OfTypes,
+  ): ReplayedState<FeatureState> {
+    const plan = planOf(features.body);
     const amounts = amountsOf(plan);
     return new ReplayedState({
       state: new FeatureState(plan),
@@ -180,8 +208,11 @@ export class Reexecution {
     });
   }
 
-  #graph({ traffic, control }: Taps, ofTypes: OfTypes): ReplayedState<GraphState> {
-    const { body } = this.options.policies.graph;
+  #graphUnder(
+    { graph: { body } }: DecisionPolicies,
+    { traffic, control }: Taps,
+    ofTypes: OfTypes,
+  ): ReplayedState<GraphState> {
     return new ReplayedState({
       state: new GraphState(body),
       runId: this.options.runId,
@@ -191,40 +222,34 @@ export class Reexecution {
     });
   }
 
-  async #again(
-    { decision, event, record, basis, version }: Open,
-    triggers: readonly LogCursor[],
-    states: States,
-  ): Promise<Reexecuted> {
-    const { source_event: source } = decision;
-    const made = {
-      decisionId: decision.decision_id,
-      eventId: source.event_id,
-      recorded: decision,
-      bytes: record.value,
-    };
-    const missing = (reason: NotAtHand, why: string): Reexecuted => ({ ...made, again: null, reason, why });
-    const { policies, models, counterfactual } = this.options;
-    const cited = counterfactual === true ? null : citedOtherwise(decision, policies);
-    if (cited !== null) return missing('OTHER_ARTIFACT', cited);
-    const engine = await this.#engineFor(decision);
+  async #again(open: Open, ground: Ground): Promise<Reexecuted> {
+    const { decision, event, basis, version } = open;
+    const { policies, triggers } = ground;
+    const { models } = this.options;
+    if (basis !== null) await ground.features.upTo(basis);
+    if (version !== null) await ground.graph.upTo(version);
+    const missing = (reason: NotAtHand, why: string): Reexecuted => notAtHand(open, reason, why);
+    const engine = await this.#engineFor(decision, policies);
     if (typeof engine === 'string') return missing('BUNDLE_NOT_AT_HAND', engine);
     const trigger = await this.#triggerOf(decision, event, triggers);
     if (typeof trigger === 'string') return missing('EVENT_NOT_AT_HAND', trigger);
     const posture = this.#postureOf(decision);
     if (typeof posture === 'string') return missing('POSTURE_NOT_AT_HAND', posture);
     const plan = engine.plan(posture);
-    const featuresOf = (groups: readonly string[]): FeaturesUse =>
-      this.#featuresOf(decision, trigger, groups, basis, states.features);
-    const features = featuresOf(plan.featureGroups);
-    const graph = this.#graphOf(decision, trigger, version, states.graph);
+    const ofGroups = (groups: readonly string[]): FeaturesUse => featuresOf(decision, trigger, groups, basis, ground);
+    const features = ofGroups(plan.featureGroups);
+    const graph = graphOf(decision, trigger, version, ground);
     const [again = null] = await models.decide(engine, plan, [{ trigger, features, graph }]);
-    return { ...made, again, inputs: { engine, trigger, posture, plan, features, graph, featuresOf } };
+    return {
+      ...madeOf(open),
+      again,
+      inputs: { engine, trigger, posture, plan, features, graph, featuresOf: ofGroups },
+    };
   }
 
   /** Models that are scored outside are asked before the first decision that wants them. @throws DF_MODEL_RUNTIME_MISSING, DF_MODEL_REFUSED */
-  async #engineFor(decision: Decision): Promise<DecisionEngine | string> {
-    const engine = await this.options.engineFor(decision);
+  async #engineFor(decision: Decision, policies: DecisionPolicies): Promise<DecisionEngine | string> {
+    const engine = await this.options.engineFor(decision, policies);
     if (typeof engine === 'string' || this.#ready.has(engine)) return engine;
     await this.options.models.ready(engine);
     this.#ready.add(engine);
@@ -265,53 +290,6 @@ export class Reexecution {
     };
   }
 
-  #featuresOf(
-    { features }: Decision,
-    trigger: DecisionTrigger,
-    groups: readonly string[],
-    basis: Basis | null,
-    replayed: ReplayedState<FeatureState>,
-  ): FeaturesUse {
-    if (features.status !== 'USED' || basis === null || features.input_basis === undefined) {
-      const { status, reason } = features;
-      return { status: status as Exclude<FeaturesUse['status'], 'USED'>, ...(reason === undefined ? {} : { reason }) };
-    }
-    const snapshot = snapshotOf({
-      pins: trigger.pins,
-      trigger,
-      definitions: this.options.policies.features.policy_rev,
-      groups: replayed.state.snapshot(trigger, new Set(groups), replayed.cutTo(basis)),
-      inputBasis: features.input_basis,
-    });
-    return { status: 'USED', snapshot };
-  }
-
-  /** The values at the version that the decision names; whether the run was whole then is taken from the record. */
-  #graphOf(
-    { graph }: Decision,
-    trigger: DecisionTrigger,
-    version: Basis | null,
-    replayed: ReplayedState<GraphState>,
-  ): GraphUse {
-    const { status, reason, graph_version, integrity } = graph;
-    if (status !== 'USED' || version === null || graph_version === undefined || integrity === undefined)
-      return {
-        status: status as Exclude<GraphUse['status'], 'USED'>,
-        ...(reason === undefined ? {} : { reason }),
-      };
-    const values = replayed.state.context(trigger, replayed.cutTo(version));
-    if (values === null) return { status: 'UNAVAILABLE', reason: 'GRAPH_TOO_LATE' };
-    const context = graphContextOf({
-      pins: trigger.pins,
-      eventId: trigger.eventId,
-      values,
-      integrity,
-      policyRev: this.options.policies.graph.policy_rev,
-      graphVersion: graph_version,
-    });
-    return { status: 'USED', context };
-  }
-
   async #readPostures(cursors: readonly LogCursor[]): Promise<void> {
     for (const cursor of cursors) {
       for (let record = await cursor.take(); record !== undefined; record = await cursor.take()) {
@@ -343,6 +321,21 @@ export class Reexecution {
   }
 }
 
+type Made = Pick<Reexecuted, 'decisionId' | 'eventId' | 'recorded' | 'bytes'>;
+
+function madeOf({ decision, record }: Open): Made {
+  return {
+    decisionId: decision.decision_id,
+    eventId: decision.source_event.event_id,
+    recorded: decision,
+    bytes: record.value,
+  };
+}
+
+function notAtHand(open: Open, reason: NotAtHand, why: string): Reexecuted {
+  return { ...madeOf(open), again: null, reason, why };
+}
+
 function saidBy({ mode, mask, policy_rev }: Pick<Posture, 'mode' | 'mask' | 'policy_rev'>): string {
   return canonicalJson({ mask, mode, policy_rev });
 }
@@ -370,6 +363,15 @@ function sumOf(basis: Basis): number {
   let sum = 0;
   for (const topic of topicsOf(basis)) for (const offset of Object.values(basis.topics[topic] ?? {})) sum += offset;
   return sum;
+}
+
+/** The value under the key, made when it is first asked for. */
+function once<Value>(made: Map<string, Value>, key: string, make: () => Value): Value {
+  const before = made.get(key);
+  if (before !== undefined) return before;
+  const value = make();
+  made.set(key, value);
+  return value;
 }
 
 function bufferOf(value: Uint8Array): Buffer {

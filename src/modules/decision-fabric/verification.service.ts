@@ -9,10 +9,12 @@ import { sealPolicy } from '../../rails/policy-rev.js';
 import { validatorOf } from '../../rails/validator.js';
 import { Bus } from '../../substrate/bus/bus.port.js';
 import { Clock } from '../../substrate/clock/clock.port.js';
+import { PolicyArchive } from '../../substrate/policy/policy.archive.js';
 import type { PolicyFault, PolicyKind } from '../../substrate/policy/policy.port.js';
 import { Telemetry } from '../../substrate/telemetry/telemetry.port.js';
 import { FEATURES_POLICY } from '../feature-plane/feature-plane.port.js';
 import { bandOf, BundleSource } from './bundle-source.js';
+import { CitedPolicies } from './cited-policies.js';
 import { EngineInForce } from './decision-fabric.engine.js';
 import { DECISION_POLICY, RULES_POLICY, SUPPOSED_BUNDLES } from './decision-fabric.policy.js';
 import { ExternalModels } from './external-models.js';
@@ -73,6 +75,7 @@ export class VerificationService implements OnModuleDestroy {
     private readonly engine: EngineInForce,
     private readonly bundles: BundleSource,
     private readonly models: ExternalModels,
+    private readonly archive: PolicyArchive,
     private readonly bus: Bus,
     private readonly clock: Clock,
     private readonly telemetry: Telemetry,
@@ -84,7 +87,7 @@ export class VerificationService implements OnModuleDestroy {
 
   /** @throws DF_REQUEST_INVALID for rules or bundles that could never be in force */
   start({ run_id, decision_id, counterfactual }: VerificationRequest): Verification {
-    const { policies, engineFor } = counterfactual === undefined ? this.#asRecorded() : this.#other(counterfactual);
+    const again = counterfactual === undefined ? this.#asRecorded() : this.#other(counterfactual);
     const job: Mutable<Verification> = {
       verification_id: randomUUID(),
       kind: counterfactual === undefined ? 'verification' : 'counterfactual',
@@ -101,8 +104,7 @@ export class VerificationService implements OnModuleDestroy {
     if (this.#jobs.size > KEPT_MAX && oldest !== undefined) this.#jobs.delete(oldest);
     const reexecution = new Reexecution({
       bus: this.bus,
-      policies,
-      engineFor,
+      ...again,
       models: this.models,
       runId: run_id,
       ...(decision_id === undefined ? {} : { only: decision_id }),
@@ -178,13 +180,16 @@ export class VerificationService implements OnModuleDestroy {
     });
   }
 
+  /** Each under the revisions that it cites. */
   #asRecorded(): Again {
     const policies = this.engine.now();
+    const cited = new CitedPolicies(this.archive, policies);
     return {
       policies,
-      engineFor: async (decision) => {
-        const bundles = await this.bundles.cited(decision, policies.decision.body);
-        return typeof bundles === 'string' ? bundles : this.engine.with(bundles);
+      citedPolicies: (decision) => cited.of(decision),
+      engineFor: async (decision, under) => {
+        const bundles = await this.bundles.cited(decision, under.decision.body);
+        return typeof bundles === 'string' ? bundles : cited.engine(under, bundles);
       },
     };
   }
@@ -224,10 +229,7 @@ export class VerificationService implements OnModuleDestroy {
 }
 
 /** Under what decisions are made again. */
-interface Again {
-  readonly policies: DecisionPolicies;
-  readonly engineFor: ReexecutionOptions['engineFor'];
-}
+type Again = Pick<ReexecutionOptions, 'policies' | 'citedPolicies' | 'engineFor'>;
 
 export const COUNTERFACTUALS = ['rules', 'bundles', 'features', 'policy'] as const;
 export type Counterfactual = { readonly [Name in (typeof COUNTERFACTUALS)[number]]?: unknown };

@@ -10,6 +10,7 @@ import { EDGE_ERRORS } from './edge.errors.js';
 import { ENGINE_ERRORS } from './engine.errors.js';
 import { FACTORY_ERRORS } from './factory.errors.js';
 import { FEATURE_ERRORS } from './features.errors.js';
+import { GOVERNANCE_ERRORS } from './governance.errors.js';
 import { GRAPH_ERRORS } from './graph.errors.js';
 import { INGESTION_ERRORS } from './ingestion.errors.js';
 import { RUN_ERRORS } from './runs.errors.js';
@@ -51,6 +52,7 @@ export const ERROR_FAMILIES: readonly { readonly title: string; readonly errors:
   { title: 'Model/Policy Registry', errors: REGISTRY_ERRORS },
   { title: 'Actions Layer', errors: ACTION_ERRORS },
   { title: 'Decision Log/Audit', errors: AUDIT_ERRORS },
+  { title: 'Run/Operate', errors: GOVERNANCE_ERRORS },
   { title: 'Learning', errors: LEARNING_ERRORS },
 ];
 
@@ -75,6 +77,7 @@ export const ERRORS = {
   ...ENGINE_ERRORS,
   ...FACTORY_ERRORS,
   ...FEATURE_ERRORS,
+  ...GOVERNANCE_ERRORS,
   ...GRAPH_ERRORS,
   ...INGESTION_ERRORS,
   ...LABEL_ERRORS,

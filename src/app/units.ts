@@ -52,6 +52,9 @@ import { ProducerEdgesGateway } from '../modules/producer-edges/producer-edges.g
 import { ProducerEdgesModule } from '../modules/producer-edges/producer-edges.module.js';
 import { EDGES_POLICY } from '../modules/producer-edges/producer-edges.policy.js';
 import { PRODUCER_EDGES_CONTRACT, ProducerEdgesPort } from '../modules/producer-edges/producer-edges.port.js';
+import { ARCHIVE_CONTRACT, ArchivePort } from '../modules/run-operate/archive.port.js';
+import { ARCHIVE_POLICY } from '../modules/run-operate/archive/archive.policy.js';
+import { ArchiveService } from '../modules/run-operate/archive/archive.service.js';
 import { RunOperateModule } from '../modules/run-operate/run-operate.module.js';
 import { ScenarioRunnerModule } from '../modules/scenario-runner/scenario-runner.module.js';
 import { RUN_GATES_POLICY } from '../modules/scenario-runner/scenario-runner.policy.js';
@@ -205,7 +208,7 @@ export const UNITS: UnitTable = defineUnits(
         service: OfflineFeatureShadowService,
         contract: OFFLINE_FEATURE_SHADOW_CONTRACT,
       },
-      calls: ['labels'],
+      calls: ['labels', 'ops'],
       produces: [],
       schema: 'ofs',
       prefixes: ['ofs/'],
@@ -268,13 +271,14 @@ export const UNITS: UnitTable = defineUnits(
     ops: {
       unit: 'run-operate',
       kind: 'service',
-      why: 'Keeps the record of what is in force: every change is a fact with an author.',
+      why: 'Keeps the record of what is in force, and the archive of what was admitted.',
       module: RunOperateModule,
+      port: { token: ArchivePort, service: ArchiveService, contract: ARCHIVE_CONTRACT },
       calls: [],
       produces: ['fp.bus.control.v1'],
       schema: 'gov',
-      prefixes: [],
-      policies: [],
+      prefixes: ['archive/', 'gov/'],
+      policies: [ARCHIVE_POLICY],
       instances: 'many',
     },
     df: {

@@ -5,6 +5,7 @@ import { migrate } from './commands/migrate.js';
 import { sealPolicyFile } from './commands/policy-seal.js';
 import { listRoles } from './commands/roles.js';
 import { serve } from './commands/serve.js';
+import { addArchiveCommands } from './cli-archive.js';
 import { addAuditCommands } from './cli-audit.js';
 import { addCaseCommands } from './cli-case.js';
 import { addDatasetCommands } from './cli-dataset.js';
@@ -47,6 +48,7 @@ export async function runCli(words: readonly string[], options: CliOptions): Pro
   addDoorCommands(program, options, run);
   const verify = addDecisionCommands(program, options, run);
   addAuditCommands(program, verify, options, run);
+  addArchiveCommands(program, options, run);
   addLabelCommands(program, options, run);
   addCaseCommands(program, options, run);
   addRegistryCommands(program, options, run);

@@ -39,6 +39,7 @@ import { filesHarness, s3Harness } from '../support/objects-harness.js';
 import { renamed } from '../support/renamed-bus.js';
 import { putLiveRun } from '../support/run-facts.js';
 import { recordedTelemetry } from '../support/telemetry.js';
+import { openArchive } from './archive.kit.js';
 import { decidedEvent } from './case-workbench.kit.js';
 import { DEFINITIONS, GROUPS } from './decision-fabric.kit.js';
 import { CONTROL, labelOf, openPlane, type Plane, TRAFFIC } from './feature-plane.kit.js';
@@ -283,13 +284,22 @@ export function openShadow(ground: ShadowGround, run: Pick<DecidedRun, 'pins' | 
   const pace = Object.assign(new BuildPace(), { workers, program: PROGRAM, leaseMs: options.leaseMs ?? 15_000 });
   const store = new OfflineFeatureShadowStore(ground.database('ofs'), clock);
   const datasets = new DatasetObjects(objects);
-  const build = new DatasetBuild(bus, objects, port, policies, clock, pace);
+  // What the archive is asked for goes over a port: here to the service itself.
+  const archive = openArchive({
+    database: ground.database('gov'),
+    bus,
+    objects,
+    clock,
+    topics: [TRAFFIC, CONTROL],
+    policy: { chunk_records_max: 4 },
+  });
+  const build = new DatasetBuild(bus, objects, port, archive.service, policies, clock, pace);
   const jobs = new BuildJobs(store, build, datasets, pace, clock, telemetry, about);
   const service = new OfflineFeatureShadowService(store, datasets, jobs, bus, objects, policies, about);
   const ask = (change: Partial<BuildIntent> = {}) => service.accept({ ...intentOf(run.pins), ...change }, ANALYST);
   const advance = (id: string) => jobs.advance(id as Digest, new AbortController().signal);
   return {
-    ...{ labels, store, datasets, build, jobs, service, ask, advance, metricsText },
+    ...{ archive, labels, store, datasets, build, jobs, service, ask, advance, metricsText },
     /** To its end. */
     settled: async (change: Partial<BuildIntent> = {}): Promise<BuildStatus> => {
       const { build: asked } = await ask(change);

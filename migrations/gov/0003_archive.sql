@@ -47,3 +47,31 @@ create table leases (
   holder text not null,
   expires_at timestamptz not null
 ) with (fillfactor = 50);
+
+-- What was declared to be done, once per op_id (law R6).
+create table jobs (
+  number bigint generated always as identity primary key,
+  op_id text not null unique,
+  kind text not null,
+  intent_digest text not null,
+  scope jsonb not null,
+  purpose text not null,
+  actor jsonb not null,
+  at timestamptz not null
+);
+select probity.make_append_only('gov.jobs');
+
+-- Where each job got to, for ever: the last row is where it stands.
+create table job_states (
+  op_id text not null references jobs (op_id),
+  seq integer not null,
+  state text not null
+    check (state in ('DECLARED', 'APPROVED', 'RUNNING', 'VERIFYING', 'COMPLETED', 'FAILED', 'ABORTED')),
+  detail jsonb not null,
+  actor jsonb not null,
+  -- The lease that it was written under; null for what people ask for.
+  token bigint,
+  at timestamptz not null,
+  primary key (op_id, seq)
+);
+select probity.make_append_only('gov.job_states');

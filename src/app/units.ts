@@ -55,6 +55,7 @@ import { PRODUCER_EDGES_CONTRACT, ProducerEdgesPort } from '../modules/producer-
 import { ARCHIVE_CONTRACT, ArchivePort } from '../modules/run-operate/archive.port.js';
 import { ARCHIVE_POLICY } from '../modules/run-operate/archive/archive.policy.js';
 import { ArchiveService } from '../modules/run-operate/archive/archive.service.js';
+import { JOBS_POLICY } from '../modules/run-operate/jobs/jobs.policy.js';
 import { RunOperateModule } from '../modules/run-operate/run-operate.module.js';
 import { ScenarioRunnerModule } from '../modules/scenario-runner/scenario-runner.module.js';
 import { RUN_GATES_POLICY } from '../modules/scenario-runner/scenario-runner.policy.js';
@@ -278,7 +279,7 @@ export const UNITS: UnitTable = defineUnits(
       produces: ['fp.bus.control.v1'],
       schema: 'gov',
       prefixes: ['archive/', 'gov/'],
-      policies: [ARCHIVE_POLICY],
+      policies: [ARCHIVE_POLICY, JOBS_POLICY],
       instances: 'many',
     },
     df: {

@@ -5,13 +5,20 @@ import { ArchiveSignals } from './archive/archive.signals.js';
 import { ArchiveStore } from './archive/archive.store.js';
 import { ArchiveVerificationService } from './archive/archive-verification.service.js';
 import { ArchiveWriter } from './archive/archive.writer.js';
+import { type JobKind, JobKinds } from './jobs/job-kind.js';
+import { JobRunner } from './jobs/job.runner.js';
+import { JobSchedule } from './jobs/job.schedule.js';
+import { JobStore } from './jobs/job.store.js';
+import { JobsController } from './jobs/jobs.controller.js';
+import { JobsService } from './jobs/jobs.service.js';
+import { ArchiveVerifyJob } from './jobs/kinds/archive-verify.job.js';
 import { Leases } from './leases.js';
 import { RunOperateController } from './run-operate.controller.js';
 import { RunOperateService } from './run-operate.service.js';
 import { RunOperateStore } from './run-operate.store.js';
 
 @Module({
-  controllers: [RunOperateController, ArchiveController],
+  controllers: [RunOperateController, ArchiveController, JobsController],
   providers: [
     RunOperateService,
     RunOperateStore,
@@ -21,6 +28,16 @@ import { RunOperateStore } from './run-operate.store.js';
     ArchiveStore,
     ArchiveVerificationService,
     ArchiveWriter,
+    ArchiveVerifyJob,
+    {
+      provide: JobKinds,
+      inject: [ArchiveVerifyJob],
+      useFactory: (...kinds: readonly JobKind[]) => new JobKinds(kinds),
+    },
+    JobStore,
+    JobRunner,
+    JobsService,
+    JobSchedule,
   ],
   exports: [ArchiveService],
 })

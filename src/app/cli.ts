@@ -11,6 +11,7 @@ import { addCaseCommands } from './cli-case.js';
 import { addDatasetCommands } from './cli-dataset.js';
 import { addDecisionCommands } from './cli-decision.js';
 import { addDoorCommands } from './cli-door.js';
+import { addJobCommands } from './cli-job.js';
 import { addLabelCommands } from './cli-label.js';
 import { addModelCommands } from './cli-model.js';
 import { asPort, profiled, withJson } from './cli-options.js';
@@ -49,6 +50,7 @@ export async function runCli(words: readonly string[], options: CliOptions): Pro
   const verify = addDecisionCommands(program, options, run);
   addAuditCommands(program, verify, options, run);
   addArchiveCommands(program, options, run);
+  addJobCommands(program, options, run);
   addLabelCommands(program, options, run);
   addCaseCommands(program, options, run);
   addRegistryCommands(program, options, run);

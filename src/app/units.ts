@@ -11,7 +11,12 @@ import { BATCH_RECORDS_MAX, DecisionPositions } from '../modules/decision-fabric
 import { DecisionFabricModule } from '../modules/decision-fabric/decision-fabric.module.js';
 import { DECISION_POLICY, RULES_POLICY } from '../modules/decision-fabric/decision-fabric.policy.js';
 import { DecisionLogAuditModule } from '../modules/decision-log-audit/decision-log-audit.module.js';
+import {
+  DECISION_LOG_AUDIT_CONTRACT,
+  DecisionLogAuditPort,
+} from '../modules/decision-log-audit/decision-log-audit.port.js';
 import { AUDIT_POLICY } from '../modules/decision-log-audit/decision-log-audit.policy.js';
+import { DecisionLogAuditService } from '../modules/decision-log-audit/decision-log-audit.service.js';
 import { DecisionLogAuditStore } from '../modules/decision-log-audit/decision-log-audit.store.js';
 import { DegradeLadderModule } from '../modules/degrade-ladder/degrade-ladder.module.js';
 import { LADDER_POLICY } from '../modules/degrade-ladder/degrade-ladder.policy.js';
@@ -275,11 +280,11 @@ export const UNITS: UnitTable = defineUnits(
       why: 'Keeps the record of what is in force, and the archive of what was admitted.',
       module: RunOperateModule,
       port: { token: ArchivePort, service: ArchiveService, contract: ARCHIVE_CONTRACT },
-      calls: [],
+      calls: ['sr', 'wsp', 'ig', 'dla'],
       produces: ['fp.bus.control.v1'],
       schema: 'gov',
       prefixes: ['archive/', 'gov/'],
-      policies: [ARCHIVE_POLICY, JOBS_POLICY],
+      policies: [ARCHIVE_POLICY, JOBS_POLICY, DECISION_POLICY],
       instances: 'many',
     },
     df: {
@@ -326,6 +331,11 @@ export const UNITS: UnitTable = defineUnits(
       kind: 'service',
       why: 'The flight recorder: every record of the traffic topic is a leaf of a signed log that nobody can edit.',
       module: DecisionLogAuditModule,
+      port: {
+        token: DecisionLogAuditPort,
+        service: DecisionLogAuditService,
+        contract: DECISION_LOG_AUDIT_CONTRACT,
+      },
       calls: [],
       consumes: {
         group: 'dla',

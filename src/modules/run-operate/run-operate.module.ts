@@ -12,6 +12,8 @@ import { JobStore } from './jobs/job.store.js';
 import { JobsController } from './jobs/jobs.controller.js';
 import { JobsService } from './jobs/jobs.service.js';
 import { ArchiveVerifyJob } from './jobs/kinds/archive-verify.job.js';
+import { ReconcileRunJob } from './jobs/kinds/reconcile-run.job.js';
+import { RunReporter } from './reports/run-reporter.js';
 import { Leases } from './leases.js';
 import { RunOperateController } from './run-operate.controller.js';
 import { RunOperateService } from './run-operate.service.js';
@@ -29,9 +31,11 @@ import { RunOperateStore } from './run-operate.store.js';
     ArchiveVerificationService,
     ArchiveWriter,
     ArchiveVerifyJob,
+    ReconcileRunJob,
+    RunReporter,
     {
       provide: JobKinds,
-      inject: [ArchiveVerifyJob],
+      inject: [ArchiveVerifyJob, ReconcileRunJob],
       useFactory: (...kinds: readonly JobKind[]) => new JobKinds(kinds),
     },
     JobStore,

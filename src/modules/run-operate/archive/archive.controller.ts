@@ -1,11 +1,11 @@
 import { Body, Controller, Get, HttpCode, Param, Post } from '@nestjs/common';
 import { ApiBody, ApiOperation, ApiTags } from '@nestjs/swagger';
-import { asTopicName } from '../../../rails/eb-ref.js';
 import { validatorOf } from '../../../rails/validator.js';
 import { Bus } from '../../../substrate/bus/bus.port.js';
 import { RequirePermission } from '../../../substrate/http/principal.js';
 import { demandBody, documented } from '../../../substrate/http/requests.js';
 import { Policies } from '../../../substrate/policy/policy.port.js';
+import { marksOf } from './marks.js';
 import { ARCHIVE_POLICY } from './archive.policy.js';
 import { type ArchivedPartition, ArchiveStore } from './archive.store.js';
 import {
@@ -40,7 +40,7 @@ export class ArchiveController {
   async status(): Promise<ArchiveStatus> {
     const standing = await this.store.partitions();
     const { topics } = this.policies.inForce(ARCHIVE_POLICY).body;
-    const marks = (await Promise.all(topics.map((topic) => this.bus.marks(asTopicName(topic))))).flat();
+    const marks = (await Promise.all(topics.map((topic) => marksOf(this.bus, topic)))).flat();
     return {
       partitions: marks.map(({ topic, partition, lowWater, highWater }) => {
         const found = standing.find((one) => one.topic === topic && one.partition === partition);

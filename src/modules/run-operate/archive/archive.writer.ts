@@ -17,6 +17,7 @@ import { ARCHIVE_POLICY, type ArchivePolicy } from './archive.policy.js';
 import { ArchiveSignals } from './archive.signals.js';
 import { ArchiveStore } from './archive.store.js';
 import { readChunk } from './chunk-reader.js';
+import { marksOf } from './marks.js';
 import { type Chunk, CHUNK_MEDIA_TYPE, chunkKey, type Cut, encodeChunk } from './chunk.core.js';
 
 const packed = promisify(gzip);
@@ -82,7 +83,7 @@ export class ArchiveWriter implements OnApplicationBootstrap, OnModuleDestroy {
     const { body } = this.policies.inForce(ARCHIVE_POLICY);
     let written = 0;
     for (const topic of body.topics) {
-      for (const mark of await this.bus.marks(topic)) {
+      for (const mark of await marksOf(this.bus, topic)) {
         if (this.#ended.signal.aborted) return written;
         written += await this.#partition(mark, body, isDue);
       }

@@ -1,8 +1,13 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
+import { GovernanceFacts } from '../../src/modules/run-operate/governance-facts.js';
 import { RunOperateService } from '../../src/modules/run-operate/run-operate.service.js';
 import { RunOperateStore } from '../../src/modules/run-operate/run-operate.store.js';
 import { asTopicName } from '../../src/rails/eb-ref.js';
-import { type GovernanceFact, GovernanceFactSchema } from '../../src/rails/events/governance-fact.schema.js';
+import {
+  type GovernanceFact,
+  GovernanceFactSchema,
+  policyRevOf,
+} from '../../src/rails/events/governance-fact.schema.js';
 import { readEvent } from '../../src/rails/events/read-event.js';
 import { sealPolicy } from '../../src/rails/policy-rev.js';
 import { validatorOf } from '../../src/rails/validator.js';
@@ -26,7 +31,7 @@ export function runOperateSuite(open: () => { readonly database: Database; reado
 
   beforeEach(() => {
     clock = new ManualClock();
-    store = new RunOperateStore(open().database);
+    store = new RunOperateStore(open().database, new GovernanceFacts());
     round += 1;
   });
 
@@ -38,7 +43,7 @@ export function runOperateSuite(open: () => { readonly database: Database; reado
   }
   const mine = async (): Promise<readonly GovernanceFact[]> => {
     const rows = await store.changes({ limit: 200 });
-    return rows.map(({ fact }) => fact).filter(({ after }) => after.policy_id.endsWith(`${round}.rules`));
+    return rows.map(({ fact }) => fact).filter(({ subject }) => subject.endsWith(`${round}.rules`));
   };
   const told = async (): Promise<readonly GovernanceFact[]> => {
     const records = await recordsOf(open().bus, CONTROL);
@@ -46,7 +51,7 @@ export function runOperateSuite(open: () => { readonly database: Database; reado
       const read = readEvent(record.value);
       if (!read.ok || read.event.eventType !== 'gov.fact') return [];
       const fact = read.event.payload as unknown as GovernanceFact;
-      return fact.after.policy_id.endsWith(`${round}.rules`) ? [fact] : [];
+      return fact.subject.endsWith(`${round}.rules`) ? [fact] : [];
     });
   };
   const [a, b] = ['a', 'b'];
@@ -58,7 +63,9 @@ export function runOperateSuite(open: () => { readonly database: Database; reado
     const facts = await mine();
     for (const fact of facts)
       expect(validatorOf(GovernanceFactSchema, 'the fact').check(fact)).toMatchObject({ ok: true });
-    expect(facts.map(({ before, after, actor, scope }) => [before, after.revision, actor.actor_id, scope])).toEqual([
+    expect(
+      facts.map(({ before, after, actor, scope }) => [before, policyRevOf(after)?.revision, actor.actor_id, scope]),
+    ).toEqual([
       [null, 1, 'SYSTEM::ops', 'test'],
       [null, 3, 'SYSTEM::ops', 'test'],
     ]);
@@ -80,9 +87,9 @@ export function runOperateSuite(open: () => { readonly database: Database; reado
       subject: name(a),
       ...(middle === undefined ? {} : { from: middle }),
     });
-    expect(since.map(({ fact }) => fact.after.revision)).toEqual([1, 2]);
+    expect(since.map(({ fact }) => policyRevOf(fact.after)?.revision)).toEqual([1, 2]);
     const until = await store.changes({ limit: 10, subject: name(a), ...(middle === undefined ? {} : { to: middle }) });
-    expect(until.map(({ fact }) => fact.after.revision)).toEqual([1]);
+    expect(until.map(({ fact }) => policyRevOf(fact.after)?.revision)).toEqual([1]);
   });
 
   it('two that run beside each other on different revisions make a fact at their start, and none after', async () => {
@@ -110,7 +117,7 @@ export function runOperateSuite(open: () => { readonly database: Database; reado
       await service.observe();
       while ((await service.publish()) > 0);
       expect(await service.publish()).toBe(0);
-      expect((await told()).map(({ after }) => after.policy_id)).toEqual([name(a), name(b)]);
+      expect((await told()).map(({ subject }) => subject)).toEqual([name(a), name(b)]);
       expect(await told()).toEqual(expect.arrayContaining([...(await mine())]));
       await service.onModuleDestroy();
     });

@@ -1,6 +1,5 @@
 import { isUtcMicros, parseUtc, type UtcMicros } from '../../rails/time.js';
 import { ProbityError } from '../../rails/errors/probity-error.js';
-import type { PolicyRev } from '../../rails/policy-rev.js';
 import { ChangesApi, type PolicyChange, type PostureChange } from '../client/changes-api.js';
 import { throughDoor } from '../client/through-door.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
@@ -18,10 +17,10 @@ interface Change {
   readonly at_utc: string;
   /** The unit that keeps the record of it. */
   readonly source: 'ops' | 'dl';
-  readonly kind: 'POLICY_IN_FORCE' | 'POSTURE';
+  readonly kind: PolicyChange['kind'] | 'POSTURE';
   readonly subject: string;
   readonly before: string | null;
-  readonly after: string;
+  readonly after: string | null;
   readonly actor: string;
   readonly why: string;
   readonly id: string;
@@ -39,19 +38,20 @@ export async function listChanges(units: UnitTable, flags: ChangesFlags, termina
         // The ladder is not started for this: its first round would be a posture of its own.
         serves('dl') ? changes.postures({ from, to }, flags.limit + 1) : undefined,
       ]);
-      const all = [...policies.map(ofPolicy), ...(postures ?? []).map(ofPosture)].sort((a, b) =>
+      const all = [...policies.map(ofFact), ...(postures ?? []).map(ofPosture)].sort((a, b) =>
         a.at_utc < b.at_utc ? 1 : a.at_utc > b.at_utc ? -1 : a.subject < b.subject ? -1 : 1,
       );
       const shown = all.slice(0, flags.limit);
       const more = all.length > shown.length;
       terminal.answer({ changes: shown, more, postures_known: postures !== undefined }, [
         ...table(
-          ['TIME', 'WHAT', 'FROM', 'TO', 'BY', 'WHY'],
-          shown.map(({ at_utc, subject, before, after, actor, why }) => [
+          ['TIME', 'KIND', 'WHAT', 'FROM', 'TO', 'BY', 'WHY'],
+          shown.map(({ at_utc, kind, subject, before, after, actor, why }) => [
             at_utc,
+            kind,
             subject,
             before ?? '-',
-            after,
+            after ?? '-',
             actor,
             why,
           ]),
@@ -64,14 +64,14 @@ export async function listChanges(units: UnitTable, flags: ChangesFlags, termina
   );
 }
 
-function ofPolicy({ fact_id, actor, before, after, reason, observed_at_utc }: PolicyChange): Change {
+function ofFact({ fact_id, kind, subject, actor, before, after, reason, observed_at_utc }: PolicyChange): Change {
   return {
     at_utc: observed_at_utc,
     source: 'ops',
-    kind: 'POLICY_IN_FORCE',
-    subject: after.policy_id,
-    before: before === null ? null : revision(before),
-    after: revision(after),
+    kind,
+    subject,
+    before: side(before),
+    after: side(after),
     actor: actor.actor_id,
     why: reason,
     id: fact_id,
@@ -93,8 +93,9 @@ function ofPosture({ scope_key, mode, health, reason_codes, posture_seq, decided
   };
 }
 
-function revision({ revision: number, content_digest }: PolicyRev): string {
-  return `${number} (${content_digest.slice(0, 12)}…)`;
+function side(of: PolicyChange['after']): string | null {
+  if (of === null) return null;
+  return 'policy_id' in of ? `${of.revision} (${of.content_digest.slice(0, 12)}…)` : of.locator;
 }
 
 function timeOf(text: string | undefined, option: string): UtcMicros | undefined {

@@ -1,6 +1,6 @@
 import { systemActor } from '../../rails/actor.js';
 import type { Digest } from '../../rails/digest.js';
-import { type GovernanceFact, governanceFactRecipe } from '../../rails/events/governance-fact.schema.js';
+import { type GovernanceFact, policyInForceRecipe } from '../../rails/events/governance-fact.schema.js';
 import type { PolicyRev } from '../../rails/policy-rev.js';
 import type { UtcMicros } from '../../rails/time.js';
 
@@ -10,14 +10,17 @@ export interface Head {
   readonly policyRev: PolicyRev;
 }
 
+/** Of POLICY_IN_FORCE: both sides are revisions. */
+export type InForceFact = GovernanceFact & { readonly before: PolicyRev | null; readonly after: PolicyRev };
+
 /** What is in force otherwise than the last facts say, as facts that follow on them; in the order of the policies' ids. */
 export function changesOf(
   heads: ReadonlyMap<string, Head>,
   inForce: readonly PolicyRev[],
   { scope, now }: { readonly scope: string; readonly now: UtcMicros },
-): readonly GovernanceFact[] {
+): readonly InForceFact[] {
   const sorted = [...inForce].sort((a, b) => (a.policy_id < b.policy_id ? -1 : 1));
-  return sorted.flatMap((after): readonly GovernanceFact[] => {
+  return sorted.flatMap((after): readonly InForceFact[] => {
     const head = heads.get(after.policy_id);
     const before = head?.policyRev ?? null;
     if (before !== null && before.content_digest === after.content_digest && before.revision === after.revision)
@@ -25,14 +28,19 @@ export function changesOf(
     const before_fact = head?.factId ?? null;
     return [
       {
-        fact_id: governanceFactRecipe.derive({ scope, after, before_fact }) as string as Digest,
+        fact_id: policyInForceRecipe.derive({ scope, after, before_fact }) as string as Digest,
         kind: 'POLICY_IN_FORCE',
         scope,
+        subject: after.policy_id,
         actor: systemActor('ops'),
         before,
         after,
         reason:
           before === null ? 'in force when it was first looked' : 'the profile of the process says so since its start',
+        evidence: [],
+        detail: {},
+        op_id: null,
+        step: 0,
         observed_at_utc: now,
       },
     ];

@@ -70,7 +70,7 @@ export class RunOperateService implements OnApplicationBootstrap, OnModuleDestro
     try {
       this.#producer ??= await this.bus.openProducer({ name: `ops.${randomUUID()}` });
       const records = waiting.map(({ fact }) => ({
-        key: fact.after.policy_id,
+        key: fact.subject,
         value: Buffer.from(envelopeOf(fact)),
         headers: {},
       }));
@@ -102,7 +102,7 @@ function envelopeOf(fact: GovernanceFact): string {
     manifest_fingerprint: NO_WORLD.manifest_fingerprint,
     payload: fact,
     producer: 'run-operate',
-    schema_version: 'v1',
+    schema_version: 'v2',
     ts_utc: fact.observed_at_utc,
   });
 }

@@ -35,7 +35,7 @@ export const PAYLOADS: readonly PayloadSchema[] = [
   payload('action_outcome', 'v1', 'Action outcome', ActionOutcomeSchema),
   payload('label', 'v2', 'Label', LabelSchema),
   payload('dl.posture', 'v1', 'Posture', PostureSchema),
-  payload('gov.fact', 'v1', 'Governance fact', GovernanceFactSchema),
+  payload('gov.fact', 'v2', 'Governance fact', GovernanceFactSchema),
   payload('mpr.bundle', 'v1', 'Registry fact', RegistryFactSchema),
   payload('sr.ready', 'v1', 'Run is ready', ReadySchema),
 ];

@@ -4,6 +4,7 @@ import { gunzipSync, gzipSync } from 'node:zlib';
 import { readChunk } from '../../src/modules/run-operate/archive/chunk-reader.js';
 import type { ArchivedRecord, Chunk } from '../../src/modules/run-operate/archive/chunk.core.js';
 import { asTopicName, type Offset } from '../../src/rails/eb-ref.js';
+import type { GovernanceFact } from '../../src/rails/events/governance-fact.schema.js';
 import type { BusRecord, TopicName } from '../../src/substrate/bus/bus.port.js';
 import { ManualClock } from '../../src/substrate/clock/manual.clock.js';
 import type { Objects } from '../../src/substrate/objects/objects.port.js';
@@ -253,6 +254,12 @@ export function archiveSuite(open: () => ShadowGround): void {
     expect(
       archive.lines().filter((line) => line['event'] === 'ops_archive_gap' || line['msg'] === 'ops_archive_gap'),
     ).toHaveLength(1);
+    const { rows } = await ground
+      .database('gov')
+      .query<{ fact: GovernanceFact }>('select fact from facts where subject = $1', [`${topic}/0`]);
+    expect(rows.map(({ fact }) => fact)).toMatchObject([
+      { kind: 'ARCHIVE_GAP', detail: { first_offset: from, next_offset: behind } },
+    ]);
     expect(await refused(archive)).toMatchObject({
       code: 'OPS_ARCHIVE_GAP',
       data: { partition: 0, first_offset: from, next_offset: behind },

@@ -5,6 +5,8 @@ import { ArchiveSignals } from '../../src/modules/run-operate/archive/archive.si
 import { ArchiveStore } from '../../src/modules/run-operate/archive/archive.store.js';
 import { ArchiveVerificationService } from '../../src/modules/run-operate/archive/archive-verification.service.js';
 import { ArchiveWriter } from '../../src/modules/run-operate/archive/archive.writer.js';
+import { GovernanceFacts } from '../../src/modules/run-operate/governance-facts.js';
+import { OperationFacts } from '../../src/modules/run-operate/operation-facts.js';
 import { Leases } from '../../src/modules/run-operate/leases.js';
 import type { JsonObject } from '../../src/rails/canonical-json.js';
 import { sealPolicy } from '../../src/rails/policy-rev.js';
@@ -35,9 +37,11 @@ export function openArchive({ database, bus, objects, clock, topics, policy = {}
   const sealed = sealPolicy(ARCHIVE_POLICY.policy_id, 1, body as unknown as JsonObject);
   const policies = new StaticPolicies(new Map([[ARCHIVE_POLICY.policy_id, sealed]]));
   const store = new ArchiveStore(database);
-  const leases = new Leases(database, new About('1.0.0', 'test', 1));
+  const about = new About('1.0.0', 'test', 1);
+  const leases = new Leases(database, about);
+  const facts = new OperationFacts(new GovernanceFacts(), about);
   const signals = new ArchiveSignals(telemetry);
-  const writer = new ArchiveWriter(store, leases, bus, objects, policies, signals, clock, telemetry);
+  const writer = new ArchiveWriter(store, leases, facts, bus, objects, policies, signals, clock, telemetry);
   const service = new ArchiveService(store, objects);
   const verifications = new ArchiveVerificationService(service, store, clock, telemetry);
   const all = async (): Promise<number> => {

@@ -8,12 +8,16 @@ import type { JobState } from '../../src/modules/run-operate/jobs/job.schema.js'
 import { JobStore, leaseName } from '../../src/modules/run-operate/jobs/job.store.js';
 import { JOBS_POLICY, type JobsPolicy } from '../../src/modules/run-operate/jobs/jobs.policy.js';
 import { JobsService } from '../../src/modules/run-operate/jobs/jobs.service.js';
+import { GovernanceFacts } from '../../src/modules/run-operate/governance-facts.js';
+import { OperationFacts, type Told } from '../../src/modules/run-operate/operation-facts.js';
 import { Leases } from '../../src/modules/run-operate/leases.js';
 import type { JsonObject } from '../../src/rails/canonical-json.js';
 import { ProbityError } from '../../src/rails/errors/probity-error.js';
+import { type GovernanceFact, GovernanceFactSchema } from '../../src/rails/events/governance-fact.schema.js';
 import { sealPolicy } from '../../src/rails/policy-rev.js';
 import type { Ref } from '../../src/rails/ref.js';
 import { closed } from '../../src/rails/schema.js';
+import { validatorOf } from '../../src/rails/validator.js';
 import { About } from '../../src/substrate/about.js';
 import { ManualClock } from '../../src/substrate/clock/manual.clock.js';
 import { StaticPolicies } from '../../src/substrate/policy/policy.port.js';
@@ -36,6 +40,10 @@ class Counting implements JobKind {
     this.ran += 1;
     await this.does(work);
     return { counted: by as number };
+  }
+
+  tells({ counted }: JsonObject): readonly Told[] {
+    return [{ kind: 'ARCHIVE_VERIFIED', subject: 'counted', reason: 'it was', detail: { count: counted as number } }];
   }
 
   verify(_: JsonObject, { counted }: JsonObject): Promise<JsonObject> {
@@ -70,9 +78,9 @@ export function jobsSuite(open: () => ShadowGround): void {
     const { telemetry, lines } = recordedTelemetry();
     const body = { schedules: [], approved: [], ...policy } as unknown as JsonObject;
     const policies = new StaticPolicies(new Map([[JOBS_POLICY.policy_id, sealPolicy('ops.jobs', 1, body)]]));
-    const store = new JobStore(database, clock);
-    const kinds = new JobKinds([kind]);
     const about = new About('1.0.0', 'test', 1);
+    const store = new JobStore(database, new OperationFacts(new GovernanceFacts(), about), clock);
+    const kinds = new JobKinds([kind]);
     const leases = new Leases(database, about);
     const runner = new JobRunner(store, kinds, leases, ground.objects, policies, clock, telemetry, about);
     const service = new JobsService(store, kinds, runner, policies);
@@ -82,6 +90,14 @@ export function jobsSuite(open: () => ShadowGround): void {
     const states = async (): Promise<readonly JobState[]> => (await store.steps(opId)).map(({ state }) => state);
     return { store, leases, runner, service, schedule, declare, states, lines };
   }
+  const factsOf = async (): Promise<readonly GovernanceFact[]> => {
+    const { rows } = await ground
+      .database('gov')
+      .query<{ fact: GovernanceFact }>('select fact from facts where op_id = $1 order by number', [opId]);
+    for (const { fact } of rows)
+      expect(validatorOf(GovernanceFactSchema, 'the fact').check(fact)).toMatchObject({ ok: true });
+    return rows.map(({ fact }) => fact);
+  };
   const expired = async (): Promise<void> =>
     void (await ground
       .database('gov')
@@ -102,6 +118,13 @@ export function jobsSuite(open: () => ShadowGround): void {
       ...{ outcome: 'COMPLETED', outputs: { counted: 3 }, verified: { seen: 3 } },
     });
     expect(await one.declare()).toMatchObject({ outcome: 'DUPLICATE', job: { state: 'COMPLETED' } });
+    // Each step is a fact, in its transaction.
+    expect(await factsOf()).toMatchObject([
+      { kind: 'JOB_DECLARED', actor: ANALYST, reason: 'a test', subject: opId },
+      { kind: 'JOB_STARTED', actor: { actor_id: 'SYSTEM::ops' } },
+      { kind: 'JOB_COMPLETED', evidence: [detail.receipt] },
+      { kind: 'ARCHIVE_VERIFIED', subject: 'counted', detail: { count: 3 } },
+    ]);
     await ground.tamper((detail.receipt as Ref).locator, { how: 'flip', offset: 5 });
     await expect(readReceipt(ground.objects, detail.receipt as Ref)).rejects.toMatchObject({
       code: 'OPS_RECEIPT_TAMPERED',
@@ -142,8 +165,8 @@ export function jobsSuite(open: () => ShadowGround): void {
       const one = life();
       await one.declare();
       const advance = one.store.advance.bind(one.store);
-      one.store.advance = (id, lease, to, detail) =>
-        to === 'COMPLETED' ? Promise.reject(new Error('killed')) : advance(id, lease, to, detail);
+      one.store.advance = (id, lease, to, ...rest) =>
+        to === 'COMPLETED' ? Promise.reject(new Error('killed')) : advance(id, lease, to, ...rest);
       expect(await one.runner.round()).toBe(0);
       await clock.advance(60_000);
       expect(await life().runner.round()).toBe(1);

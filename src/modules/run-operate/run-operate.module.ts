@@ -15,6 +15,7 @@ import { ArchiveVerifyJob } from './jobs/kinds/archive-verify.job.js';
 import { ReconcileRunJob } from './jobs/kinds/reconcile-run.job.js';
 import { RunReporter } from './reports/run-reporter.js';
 import { Leases } from './leases.js';
+import { OperationFacts } from './operation-facts.js';
 import { GovernanceFacts } from './governance-facts.js';
 import { RunOperateController } from './run-operate.controller.js';
 import { RunOperateService } from './run-operate.service.js';
@@ -27,6 +28,7 @@ import { RunOperateStore } from './run-operate.store.js';
     RunOperateService,
     RunOperateStore,
     Leases,
+    OperationFacts,
     ArchiveService,
     ArchiveSignals,
     ArchiveStore,

@@ -5,7 +5,7 @@ import type { PolicyKind } from '../../../substrate/policy/policy.port.js';
 
 /** In lower case, since the topic is part of the names of objects. */
 const ArchivedTopicSchema = brandedText<TopicName>({
-  pattern: '^[a-z0-9][a-z0-9._-]{0,198}$',
+  pattern: '^[a-z0-9][a-z0-9._-]{0,149}$',
   description: 'a topic that is archived',
 });
 

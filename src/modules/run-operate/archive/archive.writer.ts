@@ -1,6 +1,7 @@
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { Injectable, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
+import { systemActor } from '../../../rails/actor.js';
 import { digestBytes } from '../../../rails/digest.js';
 import type { Offset } from '../../../rails/eb-ref.js';
 import { isProbityError, ProbityError } from '../../../rails/errors/probity-error.js';
@@ -13,6 +14,7 @@ import { Objects } from '../../../substrate/objects/objects.port.js';
 import { Policies } from '../../../substrate/policy/policy.port.js';
 import { Telemetry } from '../../../substrate/telemetry/telemetry.port.js';
 import { type Lease, LeaseLost, Leases } from '../leases.js';
+import { OperationFacts } from '../operation-facts.js';
 import { ARCHIVE_POLICY, type ArchivePolicy } from './archive.policy.js';
 import { ArchiveSignals } from './archive.signals.js';
 import { ArchiveStore } from './archive.store.js';
@@ -49,6 +51,7 @@ export class ArchiveWriter implements OnApplicationBootstrap, OnModuleDestroy {
   constructor(
     private readonly store: ArchiveStore,
     private readonly leases: Leases,
+    private readonly facts: OperationFacts,
     private readonly bus: Bus,
     private readonly objects: Objects,
     private readonly policies: Policies,
@@ -207,7 +210,17 @@ export class ArchiveWriter implements OnApplicationBootstrap, OnModuleDestroy {
   async #passOver(mark: PartitionMarks, from: Offset): Promise<number> {
     const { topic, partition, lowWater } = mark;
     const stretch = { first: from, next: lowWater };
-    const noted = await this.store.noteGap(mark, stretch, fromEpochMs(this.clock.nowMs()), () => Promise.resolve());
+    const at = fromEpochMs(this.clock.nowMs());
+    const operation = { opId: `archive:${topic}/${partition}:${from}`, actor: systemActor('ops'), at };
+    const noted = await this.store.noteGap(mark, stretch, at, async (transaction) => {
+      await this.facts.append(transaction, operation, [
+        {
+          ...{ kind: 'ARCHIVE_GAP', subject: `${topic}/${partition}` },
+          reason: 'the bus no longer had it when it was to be archived',
+          detail: { first_offset: from, next_offset: lowWater },
+        },
+      ]);
+    });
     if (!noted) return 0;
     this.signals.gap(mark);
     this.telemetry.logger.error('ops_archive_gap', { topic, partition, first_offset: from, next_offset: lowWater });

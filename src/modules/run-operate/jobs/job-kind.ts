@@ -2,6 +2,7 @@ import type { TSchema } from '@sinclair/typebox';
 import type { JsonObject } from '../../../rails/canonical-json.js';
 import { ProbityError } from '../../../rails/errors/probity-error.js';
 import { type Validator, validatorOf } from '../../../rails/validator.js';
+import type { Told } from '../operation-facts.js';
 
 export interface JobWork {
   readonly opId: string;
@@ -21,6 +22,8 @@ export interface JobKind {
   run(scope: JsonObject, work: JobWork): Promise<JsonObject>;
   /** Looks at what was done once more, by other means than those that did it. */
   verify(scope: JsonObject, outputs: JsonObject, work: JobWork): Promise<JsonObject>;
+  /** What it tells beside that it was done: facts in the transaction of its last step. */
+  tells?(outputs: JsonObject): readonly Told[];
 }
 
 /** The kinds that there are. */

@@ -195,8 +195,9 @@ export class JobRunner implements OnApplicationBootstrap, OnModuleDestroy {
 
   async #settle(job: JobStatus, lease: Lease, ref: Ref, startedMs: number): Promise<void> {
     const { op_id, kind } = job;
-    const { outcome, fault } = await readReceipt(this.objects, ref);
-    if (!(await this.store.advance(op_id, lease, outcome, { receipt: ref, ...fault }))) return;
+    const { outcome, outputs, fault } = await readReceipt(this.objects, ref);
+    const told = outputs === null || outcome === 'FAILED' ? [] : this.kinds.demand(kind, job.scope).tells?.(outputs);
+    if (!(await this.store.advance(op_id, lease, outcome, { receipt: ref, ...fault }, told))) return;
     this.#ended.add(1, { kind, state: outcome, code: fault?.code ?? 'none' });
     this.#duration.record((this.clock.monotonicMs() - startedMs) / 1_000, { kind, state: outcome });
     this.telemetry.logger.info('ops_job_ended', {

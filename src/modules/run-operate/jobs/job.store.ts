@@ -2,10 +2,12 @@ import { Injectable } from '@nestjs/common';
 import { type Actor, systemActor } from '../../../rails/actor.js';
 import { canonicalJson, type JsonObject } from '../../../rails/canonical-json.js';
 import type { Digest } from '../../../rails/digest.js';
+import type { GovernanceFactKind } from '../../../rails/events/governance-fact.schema.js';
 import { fromEpochMs, type UtcMicros } from '../../../rails/time.js';
 import { Clock } from '../../../substrate/clock/clock.port.js';
 import { Database, type Transaction } from '../../../substrate/database/database.port.js';
 import { demandLease, type Lease } from '../leases.js';
+import { OperationFacts, type Told } from '../operation-facts.js';
 import { type DeclaredJob, hasEnded, type JobDetail, type JobState, type JobStatus } from './job.schema.js';
 
 interface JobRow {
@@ -42,6 +44,7 @@ export function leaseName(opId: string): string {
 export class JobStore {
   constructor(
     private readonly database: Database,
+    private readonly facts: OperationFacts,
     private readonly clock: Clock,
   ) {}
 
@@ -137,16 +140,25 @@ export class JobStore {
   }
 
   /** A step of the holder of the lease. @returns false where the job has ended meanwhile: it was cancelled. @throws LeaseLost */
-  async advance(opId: string, lease: Lease, to: JobState, detail: JobDetail = {}): Promise<boolean> {
+  async advance(
+    opId: string,
+    lease: Lease,
+    to: JobState,
+    detail: JobDetail = {},
+    told: readonly Told[] = [],
+  ): Promise<boolean> {
     return await this.database.transaction(async (transaction) => {
       await demandLease(transaction, lease);
       const last = await lockedState(transaction, opId);
       if (last === null || hasEnded(last)) return false;
-      if (last !== to) await this.#append(transaction, opId, to, detail, SELF, lease.token);
+      if (last === to) return true;
+      await this.#append(transaction, opId, to, detail, SELF, lease.token);
+      await this.facts.append(transaction, { opId, actor: SELF, at: this.now() }, told);
       return true;
     });
   }
 
+  /** The step and what is told of it. */
   async #append(
     transaction: Transaction,
     opId: string,
@@ -155,13 +167,40 @@ export class JobStore {
     actor: Actor,
     token: number | null,
   ): Promise<void> {
+    const at = this.now();
     await transaction.query(
       `insert into job_states (op_id, seq, state, detail, actor, token, at)
        select $1, coalesce(max(seq), 0) + 1, $2, $3::jsonb, $4::jsonb, $5, $6 from job_states where op_id = $1`,
-      [opId, state, canonicalJson(detail), canonicalJson(actor), token, this.now()],
+      [opId, state, canonicalJson(detail), canonicalJson(actor), token, at],
     );
+    const kind = TOLD_AS[state];
+    if (kind === null) return;
+    const { rows } = await transaction.query<{ kind: string; purpose: string }>(
+      'select kind, purpose from jobs where op_id = $1',
+      [opId],
+    );
+    const job = rows[0];
+    const { receipt, code } = detail;
+    await this.facts.append(transaction, { opId, actor, at }, [
+      {
+        ...{ kind, subject: opId, reason: job?.purpose ?? opId },
+        detail: { job_kind: job?.kind ?? '', ...(code === undefined ? {} : { code }) },
+        evidence: receipt === undefined ? [] : [receipt],
+      },
+    ]);
   }
 }
+
+/** VERIFYING is a part of the work, and no change of anything. */
+const TOLD_AS: Readonly<Record<JobState, GovernanceFactKind | null>> = {
+  DECLARED: 'JOB_DECLARED',
+  APPROVED: 'JOB_APPROVED',
+  RUNNING: 'JOB_STARTED',
+  VERIFYING: null,
+  COMPLETED: 'JOB_COMPLETED',
+  FAILED: 'JOB_FAILED',
+  ABORTED: 'JOB_ABORTED',
+};
 
 /** Steps of a job get their places one after the other. */
 async function lockedState(transaction: Transaction, opId: string): Promise<JobState | null> {

@@ -1,11 +1,13 @@
 import { Injectable } from '@nestjs/common';
 import type { JsonObject } from '../../../../rails/canonical-json.js';
+import type { WindowProof } from '../../archive/archive.service.js';
 import { ArchiveStore } from '../../archive/archive.store.js';
 import {
   type ArchiveVerificationRequest,
   ArchiveVerificationRequestSchema,
   ArchiveVerificationService,
 } from '../../archive/archive-verification.service.js';
+import type { Told } from '../../operation-facts.js';
 import type { JobKind, JobWork } from '../job-kind.js';
 
 /** Reads the archive again. A gap or a changed byte is a job that FAILED, and its receipt names the offsets. */
@@ -32,5 +34,14 @@ export class ArchiveVerifyJob implements JobKind {
   async verify(_: JsonObject, { proofs }: JsonObject): Promise<JsonObject> {
     const standing = await this.store.partitions();
     return { partitions_in_index: standing.length, windows_proven: Array.isArray(proofs) ? proofs.length : 0 };
+  }
+
+  tells({ proofs }: JsonObject): readonly Told[] {
+    return (proofs as unknown as readonly WindowProof[]).map(
+      ({ topic, partition, first_offset, next_offset, chunks, records, chain }, step) => ({
+        ...{ kind: 'ARCHIVE_VERIFIED', subject: `${topic}/${partition}`, reason: 'every byte was read again', step },
+        detail: { first_offset, next_offset, chunks, records, chain: chain ?? '' },
+      }),
+    );
   }
 }

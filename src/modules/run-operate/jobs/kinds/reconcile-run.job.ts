@@ -14,6 +14,7 @@ import { Telemetry } from '../../../../substrate/telemetry/telemetry.port.js';
 import { ScenarioRunnerPort } from '../../../scenario-runner/scenario-runner.port.js';
 import { failing, type RunReport, RunReportSchema } from '../../reports/run-report.core.js';
 import { RunReporter } from '../../reports/run-reporter.js';
+import type { Told } from '../../operation-facts.js';
 import type { JobKind, JobWork } from '../job-kind.js';
 
 const IDS_DEFAULT = 20;
@@ -72,6 +73,15 @@ export class ReconcileRunJob implements JobKind {
       if ((await readReport(this.objects, asRef(report))).reconciled !== reconciled)
         throw new ProbityError('OPS_RECEIPT_TAMPERED', 'a report says something else than when it was made');
     return { reports_read: made.length };
+  }
+
+  tells({ runs }: JsonObject): readonly Told[] {
+    const made = runs as unknown as readonly { run_id: string; reconciled: boolean; failing: string[]; report: Ref }[];
+    return made.map(({ run_id, reconciled, failing: equations, report }, step) => ({
+      ...{ kind: 'RUN_REPORT_GENERATED', subject: run_id, evidence: [report], step },
+      reason: reconciled ? 'all counts agree' : `counts differ: ${equations.join('; ')}`.slice(0, 1_000),
+      detail: { reconciled: reconciled ? 'yes' : 'no' },
+    }));
   }
 
   /** What was reported under this op_id stands, also where the process died behind it. */

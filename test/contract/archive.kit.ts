@@ -31,7 +31,7 @@ export interface ArchiveOptions {
 export function openArchive({ database, bus, objects, clock, topics, policy = {} }: ArchiveOptions) {
   const { telemetry, metricsText, lines } = recordedTelemetry();
   const body = {
-    ...{ topics, chunk_records_max: 10, chunk_bytes_max: 1_000_000, chunk_age_ms: 0, hot_hours: null },
+    ...{ topics, chunk_records_max: 10, chunk_bytes_max: 1_000_000, chunk_age_ms: 0 },
     ...policy,
   };
   const sealed = sealPolicy(ARCHIVE_POLICY.policy_id, 1, body as unknown as JsonObject);

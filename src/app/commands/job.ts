@@ -3,6 +3,7 @@ import type { JsonObject } from '../../rails/canonical-json.js';
 import { canonicalJson } from '../../rails/canonical-json.js';
 import { ProbityError } from '../../rails/errors/probity-error.js';
 import { JobApi, type ShownJob } from '../client/job-api.js';
+import type { DoorRole } from '../client/door-api.js';
 import { polled } from '../client/journey.js';
 import { throughDoor } from '../client/through-door.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
@@ -12,6 +13,8 @@ import type { UnitTable } from '../unit-table.js';
 
 const ENDED: ReadonlySet<string> = new Set(['COMPLETED', 'FAILED', 'ABORTED']);
 const JOB_ROLES = ['ops'] as const;
+/** Whom a kind asks, beside the role that runs it. */
+const ASKED: Readonly<Record<string, readonly DoorRole[]>> = { reconcile_run: ['sr', 'wsp', 'ig', 'dla'] };
 
 export interface JobRunFlags extends DoorFlags {
   readonly purpose: string;
@@ -29,7 +32,8 @@ export async function runJob(
   terminal: Terminal,
 ): Promise<ExitCode> {
   const intent = { op_id: flags.opId ?? randomUUID(), kind, scope: scopeFrom(flags.scope), purpose: flags.purpose };
-  return await throughDoor({ table: units, flags, terminal, name: 'job', roles: JOB_ROLES }, async (travel) => {
+  const roles = [...JOB_ROLES, ...(ASKED[kind] ?? [])];
+  return await throughDoor({ table: units, flags, terminal, name: 'job', roles }, async (travel) => {
     const api = new JobApi(travel.api);
     const { outcome } = await api.declare(intent);
     const shown = await polled(

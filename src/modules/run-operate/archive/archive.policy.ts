@@ -18,10 +18,8 @@ export const ArchivePolicySchema = closed(
     chunk_bytes_max: Type.Integer({ minimum: 1_024, maximum: 32 * 1024 * 1024 }),
     /** … or so long after something was first seen that stands in none. */
     chunk_age_ms: Type.Integer({ minimum: 0, maximum: 86_400_000 }),
-    /** The bus keeps so much of what is archived; null keeps all of it. */
-    hot_hours: Type.Union([Type.Integer({ minimum: 0, maximum: 87_600 }), Type.Null()]),
   },
-  { description: 'What is archived, how often, and what the bus keeps beside it.' },
+  { description: 'What is archived, and how often.' },
 );
 export type ArchivePolicy = Sealed<typeof ArchivePolicySchema>;
 

@@ -209,7 +209,7 @@ export function archiveSuite(open: () => ShadowGround): void {
     });
 
     it('a window that reaches beyond what is archived is a gap from there on', async () => {
-      const { next_offset: end } = (await chunksOf(archive))[2] as Chunk;
+      const { next_offset: end } = (await chunksOf(archive)).at(-1) as Chunk;
       expect(await refused(archive, { partition: 0, next_offset: end + 5 })).toMatchObject({
         code: 'OPS_ARCHIVE_GAP',
         data: { first_offset: end, next_offset: end + 5 },
@@ -241,8 +241,9 @@ export function archiveSuite(open: () => ShadowGround): void {
     await appended(ground.bus, topic, 0, events(0, 10));
     const archive = life();
     await archive.all();
+    // On a bus with gaps there may be a chunk without records behind the last one.
+    const from = (await chunksOf(archive)).at(-1)?.next_offset ?? (0 as Offset);
     await appended(ground.bus, topic, 0, events(10, 20));
-    const from = (await chunksOf(archive))[0]?.next_offset ?? (0 as Offset);
     const behind = (await onBus(0))[14]?.offset ?? (0 as Offset);
     await ground.bus.trim({ topic, partition: 0, offset: behind });
     await archive.all();

@@ -72,7 +72,9 @@ export async function openShadowGround(kind: 'embedded' | 'external'): Promise<S
   await bus.ensureTopics(
     [TRAFFIC, CONTROL].map((topic) => ({ topic, partitions: 2, recordBytesMax: 1_048_576, retentionMs: null })),
   );
-  const store = kind === 'embedded' ? await filesHarness() : await s3Harness();
+  // An archive has a store of its own: its paths are the same in each.
+  const store =
+    kind === 'embedded' ? await filesHarness() : await s3Harness(`probity-shadow-${randomUUID().slice(0, 8)}`);
   const objects = await store.open();
   return {
     bus,

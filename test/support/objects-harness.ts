@@ -129,9 +129,9 @@ export function rawClient(options: S3ObjectsOptions): S3Client {
   });
 }
 
-export async function s3Harness(): Promise<ObjectsHarness> {
+export async function s3Harness(bucket = 'probity-test'): Promise<ObjectsHarness> {
   const folder = await temporaryFolder();
-  const options = s3Options({ spoolFolder: folder });
+  const options = s3Options({ bucket, spoolFolder: folder });
   const spec: StoreSpec = { kind: 's3', options };
   const client = rawClient(options);
   return {

@@ -15,7 +15,7 @@ import { PolicyAccess } from '../substrate/identity/access.js';
 import { PolicyAuthenticator } from '../substrate/identity/policy.authenticator.js';
 import { noteSigner } from '../rails/tlog/note.js';
 import { LogSigner } from '../substrate/signing/log-signer.js';
-import { StaticPolicies } from '../substrate/policy/policy.port.js';
+import { FollowedPolicies } from '../substrate/policy/followed.policies.js';
 import type { MetricsSource } from '../substrate/telemetry/metrics-source.port.js';
 import { PrometheusMetricsSource } from '../substrate/telemetry/prometheus.metrics-source.js';
 import { ScrapingMetricsSource } from '../substrate/telemetry/scraping.metrics-source.js';
@@ -29,11 +29,12 @@ import { OpenApiHolder } from './http/openapi.controller.js';
 import { type LocalKey, openAuditKey, openLocalKeys, readKey } from './local-keys.js';
 import { NestLog } from './nest-log.js';
 import { Peers } from './peers.js';
+import { ACCESS_POLICY } from './policy-file.js';
 import type { Profile } from './profile.js';
 import { Readiness } from './readiness.js';
 import { openBus, openDatabase, openObjects, schemasOf } from './substrates.js';
 import { openTelemetry } from './telemetry.js';
-import type { NamedUnit, UnitTable } from './unit-table.js';
+import { type NamedUnit, policyKindsOf, type UnitTable } from './unit-table.js';
 import { VERSION } from './version.js';
 
 export interface BootOptions {
@@ -100,7 +101,6 @@ async function start(options: BootOptions, undo: Undo): Promise<Running> {
   const { telemetry } = otel;
   const { logger } = telemetry;
 
-  const keys = openLocalKeys(accessPolicyOf(profile), folder.keys);
   const opening = { profile, folder, table, component, clock };
   const database = await openDatabase(opening);
   undo.add((leftMs) => database.close(leftMs));
@@ -114,11 +114,17 @@ async function start(options: BootOptions, undo: Undo): Promise<Running> {
   await ensureTopics(bus, table, selected, profile);
   const objects = await openObjects(opening);
   undo.add(() => objects.close());
+  const kinds = policyKindsOf(table);
+  const policies = await FollowedPolicies.open({ kinds, profile: profile.policies, objects, clock, logger });
+  policies.start();
+  undo.add(() => policies.close());
+  const keys = openLocalKeys(policies.inForce(ACCESS_POLICY).body as unknown as AccessPolicy, folder.keys);
 
   const readiness = new Readiness(VERSION, roles, [
     { name: 'database', check: () => database.health() },
     { name: 'bus', check: () => bus.health() },
     { name: 'objects', check: () => objects.health() },
+    { name: 'policies', check: () => Promise.resolve(policies.health()) },
   ]);
   const peers = new Peers(folder.peers);
   const parts: Parts = {
@@ -132,7 +138,7 @@ async function start(options: BootOptions, undo: Undo): Promise<Running> {
     authenticator: new PolicyAuthenticator(keys.policy, { clock, logger }),
     access: new PolicyAccess(keys.policy),
     accessPolicy: keys.policy,
-    policies: new StaticPolicies(profile.policies),
+    policies,
     logSigner: new LogSigner(() => {
       const named = wiring.audit?.signing_key;
       return noteSigner(named === undefined ? openAuditKey(folder.keys, wiring.env) : settings.read(named));
@@ -205,14 +211,6 @@ function metricsSourceOf(
       return [...found].map(([url, name]) => ({ process: name, url }));
     },
   });
-}
-
-function accessPolicyOf(profile: Profile): AccessPolicy {
-  const artifact = profile.policies.get('access');
-  if (artifact === undefined)
-    throw new ProbityError('CONFIG_INVALID', `${profile.folder}/policy: no policy "access" here`);
-  // Its shape was checked when the profile was read.
-  return artifact.body as unknown as AccessPolicy;
 }
 
 /** The topics that these units read or write, with the profile's scale; a topic that nobody here needs is not made here. */

@@ -2,7 +2,6 @@ import { Command, CommanderError } from 'commander';
 import { checkConfig } from './commands/check-config.js';
 import { doctor } from './commands/doctor.js';
 import { migrate } from './commands/migrate.js';
-import { sealPolicyFile } from './commands/policy-seal.js';
 import { listRoles } from './commands/roles.js';
 import { serve } from './commands/serve.js';
 import { addArchiveCommands } from './cli-archive.js';
@@ -15,6 +14,7 @@ import { addJobCommands } from './cli-job.js';
 import { addLabelCommands } from './cli-label.js';
 import { addModelCommands } from './cli-model.js';
 import { asPort, profiled, withJson } from './cli-options.js';
+import { addPolicyCommands } from './cli-policy.js';
 import { addRegistryCommands } from './cli-registry.js';
 import type { CliOptions, Run } from './cli-run.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
@@ -53,6 +53,7 @@ export async function runCli(words: readonly string[], options: CliOptions): Pro
   addJobCommands(program, options, run);
   addLabelCommands(program, options, run);
   addCaseCommands(program, options, run);
+  addPolicyCommands(program, options, run);
   addRegistryCommands(program, options, run);
   addDatasetCommands(program, options, run);
   addModelCommands(program, run);
@@ -108,9 +109,4 @@ Exit codes: 0 stopped in order (with --once: and all was reconciled), 1 failed, 
   withJson(profiled(program.command('doctor')))
     .description('check Node, data folder, database, bus, objects and clock, and say what to do')
     .action((flags: ProfileFlags) => run(flags, (_, terminal) => doctor(table, flags, terminal)));
-
-  const policy = program.command('policy').description('work with policy artifacts');
-  withJson(policy.command('seal <file>'))
-    .description('take the digest of a policy file; raises its revision when the content has changed')
-    .action((file: string, flags: object) => run(flags, (_, terminal) => sealPolicyFile(file, terminal)));
 }

@@ -7,7 +7,7 @@ import { schemaName } from '../substrate/database/roles.js';
 import type { AccessPolicy } from '../substrate/identity/access-policy.schema.js';
 import { Access, Authenticator } from '../substrate/identity/identity.port.js';
 import { servicePrincipal } from '../substrate/identity/principals.js';
-import { Policies } from '../substrate/policy/policy.port.js';
+import { GovernedPolicies, Policies } from '../substrate/policy/policy.port.js';
 import { Objects } from '../substrate/objects/objects.port.js';
 import { Secrets } from '../substrate/secrets/secrets.port.js';
 import { LogSigner } from '../substrate/signing/log-signer.js';
@@ -41,7 +41,7 @@ export interface Parts {
   readonly authenticator: Authenticator;
   readonly access: Access;
   readonly accessPolicy: AccessPolicy;
-  readonly policies: Policies;
+  readonly policies: GovernedPolicies;
   readonly logSigner: LogSigner;
   readonly secrets: Secrets;
   readonly about: About;
@@ -98,6 +98,7 @@ function platformModule(parts: Parts): DynamicModule {
     { provide: Authenticator, useValue: parts.authenticator },
     { provide: Access, useValue: parts.access },
     { provide: Policies, useValue: parts.policies },
+    { provide: GovernedPolicies, useValue: parts.policies },
     { provide: LogSigner, useValue: parts.logSigner },
     { provide: Secrets, useValue: parts.secrets },
     { provide: About, useValue: parts.about },

@@ -9,7 +9,13 @@ import { AccessPolicy, checkAccessPolicy } from '../substrate/identity/access-po
 import { type ConfigFault, YamlFile } from './yaml-file.js';
 
 /** The one policy that the program itself reads. */
-export const ACCESS_POLICY: PolicyKind = { policy_id: 'access', schema: AccessPolicy, check: checkAccessPolicy };
+export const ACCESS_POLICY: PolicyKind<typeof AccessPolicy> = {
+  policy_id: 'access',
+  // Keys of the data folder are added to it when a process starts.
+  takesEffect: 'at_restart',
+  schema: AccessPolicy,
+  check: checkAccessPolicy,
+};
 
 /** A policy as it is in force: id, revision, digest (law C1), content, and where it was read. */
 export interface PolicyArtifact extends SealedPolicy {

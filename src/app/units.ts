@@ -61,6 +61,7 @@ import { ARCHIVE_CONTRACT, ArchivePort } from '../modules/run-operate/archive.po
 import { ARCHIVE_POLICY } from '../modules/run-operate/archive/archive.policy.js';
 import { ArchiveService } from '../modules/run-operate/archive/archive.service.js';
 import { JOBS_POLICY } from '../modules/run-operate/jobs/jobs.policy.js';
+import { GOVERNANCE_POLICY } from '../modules/run-operate/governance.policy.js';
 import { RunOperateModule } from '../modules/run-operate/run-operate.module.js';
 import { ScenarioRunnerModule } from '../modules/scenario-runner/scenario-runner.module.js';
 import { RUN_GATES_POLICY } from '../modules/scenario-runner/scenario-runner.policy.js';
@@ -284,7 +285,7 @@ export const UNITS: UnitTable = defineUnits(
       produces: ['fp.bus.control.v1'],
       schema: 'gov',
       prefixes: ['archive/', 'gov/'],
-      policies: [ARCHIVE_POLICY, JOBS_POLICY, DECISION_POLICY],
+      policies: [GOVERNANCE_POLICY, ARCHIVE_POLICY, JOBS_POLICY, DECISION_POLICY],
       instances: 'many',
     },
     df: {

@@ -98,10 +98,9 @@ export function jobsSuite(open: () => ShadowGround): void {
       expect(validatorOf(GovernanceFactSchema, 'the fact').check(fact)).toMatchObject({ ok: true });
     return rows.map(({ fact }) => fact);
   };
-  const expired = async (): Promise<void> =>
-    void (await ground
-      .database('gov')
-      .query(`update leases set expires_at = '-infinity' where name = $1`, [leaseName(opId)]));
+  const expired = async (): Promise<void> => {
+    await ground.database('gov').query(`update leases set expires_at = '-infinity' where name = $1`, [leaseName(opId)]);
+  };
 
   it('a job that was declared runs once, step by step, and leaves a receipt that says for whom, why and what', async () => {
     const one = life();

@@ -18,7 +18,7 @@ export interface ArchiverOrder {
 }
 
 const { place, folder, topic, stopAt } = JSON.parse(process.argv[2] ?? '') as ArchiverOrder;
-let steps = 0;
+const steps: string[] = [];
 
 async function step<Result>(what: string, work: () => Promise<Result>): Promise<Result> {
   await said(`before ${what}`);
@@ -28,9 +28,9 @@ async function step<Result>(what: string, work: () => Promise<Result>): Promise<
 }
 
 async function said(what: string): Promise<void> {
-  steps += 1;
+  steps.push(what);
   writeSync(1, `${what}\n`);
-  if (steps === stopAt) await new Promise(() => setInterval(() => undefined, 60_000));
+  if (steps.length === stopAt) await new Promise(() => setInterval(() => undefined, 60_000));
 }
 
 const { bus } = await openEmbeddedBus(place);

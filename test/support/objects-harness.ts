@@ -89,7 +89,8 @@ export async function tamperFile(path: string, tampering: Tampering): Promise<vo
       return;
     }
     case 'remove':
-      return await rm(path);
+      await rm(path);
+      return;
     case 'replace': {
       const { by } = tampering;
       const seal = { digest: digestBytes(by), size: by.byteLength, mediaType: 'application/octet-stream' };

@@ -149,7 +149,8 @@ export class DecisionFabricConsumer {
     triggers: Sorted['triggers'],
     context: Context,
   ): Promise<{ readonly admitted: readonly Admitted[]; readonly incidents: readonly Incident[] }> {
-    const policy = this.engine.now().decision.body;
+    const policies = this.engine.now();
+    const policy = policies.decision.body;
     const before = this.positions.mayHaveBeenBegun(batch)
       ? await this.submission.before(
           triggers.map(({ trigger }) => ({ trigger, decisionId: decisionIdOf(trigger, policy.scope) })),
@@ -161,7 +162,7 @@ export class DecisionFabricConsumer {
     if (open.length > 0) {
       // Frozen for the batch: everything that is decided in it cites one posture, one set of revisions and of bundles.
       const [engine, posture] = await Promise.all([
-        this.engine.resolved(context),
+        this.engine.resolved(policies, context),
         postureNow(this.#ports, policy, context),
       ]);
       this.#makeReady(engine);

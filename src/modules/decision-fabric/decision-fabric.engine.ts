@@ -8,7 +8,7 @@ import { FEATURES_POLICY } from '../feature-plane/feature-plane.port.js';
 import { BundleSource } from './bundle-source.js';
 import { DECISION_POLICY, RULES_POLICY } from './decision-fabric.policy.js';
 
-/** Engines of what is in force, of decisions that are made again, and of suppositions. */
+/** Engines of what is in force, one for each set of bundles. */
 const ENGINES_MAX = 16;
 
 /** The engine of what is in force: compiled once for each set of artifacts, asked for at the beginning of each batch (law C1). */
@@ -49,9 +49,11 @@ export class EngineInForce {
     return this.#triggerTypes;
   }
 
-  /** With the bundles that are active now. A registry that does not answer is a reason in its decisions, never a rejection. */
-  async resolved(trace: Context): Promise<DecisionEngine> {
-    return this.with(await this.bundles.inForce(this.now().decision.body, trace));
+  /** With the bundles that are active now, under these policies. A registry that does not answer is a reason in its decisions, never a rejection. */
+  async resolved(policies: DecisionPolicies, trace: Context): Promise<DecisionEngine> {
+    const bundles = await this.bundles.inForce(policies.decision.body, trace);
+    // Another revision came into force meanwhile: whoever began under this one ends under it.
+    return policies === this.now() ? this.with(bundles) : new DecisionEngine({ ...policies, bundles });
   }
 
   /** With these bundles, under the policies in force. */

@@ -1,5 +1,6 @@
 import { Module } from '@nestjs/common';
 import { BundleSource, RegistryBundles } from './bundle-source.js';
+import { CitedPolicies } from './cited-policies.js';
 import { DecisionFabricConsumer, DecisionPositions } from './decision-fabric.consumer.js';
 import { DecisionFabricController } from './decision-fabric.controller.js';
 import { EngineInForce } from './decision-fabric.engine.js';
@@ -18,6 +19,7 @@ import { VerificationService } from './verification.service.js';
   controllers: [DecisionFabricController, VerificationController, DecisionFabricConsumer],
   providers: [
     { provide: BundleSource, useClass: RegistryBundles },
+    CitedPolicies,
     DecisionFabricStore,
     DecisionFabricService,
     DecisionPositions,

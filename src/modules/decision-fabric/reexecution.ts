@@ -36,9 +36,9 @@ export interface Reexecuted {
 
 export interface ReexecutionOptions {
   readonly bus: Bus;
-  /** The policies that decisions are made again under. */
+  /** The policies that decisions are made again under; rules and decision policy are the engine's own. */
   readonly policies: DecisionPolicies;
-  /** With the bundles that a decision cites, or others; or why they are not at hand. */
+  /** With the rules, policy and bundles that a decision cites, or others; or why they are not at hand. */
   readonly engineFor: (decision: Decision) => Promise<DecisionEngine | string>;
   readonly models: ExternalModels;
   readonly runId: string;
@@ -326,11 +326,9 @@ function saidBy({ mode, mask, policy_rev }: Pick<Posture, 'mode' | 'mask' | 'pol
   return canonicalJson({ mask, mode, policy_rev });
 }
 
-/** Which cited revision is not the one at hand; null when all are. */
+/** Which cited revision of what a run is replayed into is not the one at hand; null when all are. Rules and policy come with the engine. */
 function citedOtherwise(decision: Decision, policies: DecisionPolicies): string | null {
   const pairs = [
-    ['policy', decision.policy_rev, policies.decision.policy_rev],
-    ['rules', decision.rules.policy_rev, policies.rules.policy_rev],
     ['features', decision.features.definitions, policies.features.policy_rev],
     ['graph', decision.graph.policy_rev, policies.graph.policy_rev],
   ] as const;

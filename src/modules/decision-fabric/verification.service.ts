@@ -13,6 +13,7 @@ import type { PolicyFault, PolicyKind } from '../../substrate/policy/policy.port
 import { Telemetry } from '../../substrate/telemetry/telemetry.port.js';
 import { FEATURES_POLICY } from '../feature-plane/feature-plane.port.js';
 import { bandOf, BundleSource } from './bundle-source.js';
+import { CitedPolicies } from './cited-policies.js';
 import { EngineInForce } from './decision-fabric.engine.js';
 import { DECISION_POLICY, RULES_POLICY, SUPPOSED_BUNDLES } from './decision-fabric.policy.js';
 import { ExternalModels } from './external-models.js';
@@ -73,6 +74,7 @@ export class VerificationService implements OnModuleDestroy {
     private readonly engine: EngineInForce,
     private readonly bundles: BundleSource,
     private readonly models: ExternalModels,
+    private readonly cited: CitedPolicies,
     private readonly bus: Bus,
     private readonly clock: Clock,
     private readonly telemetry: Telemetry,
@@ -183,8 +185,11 @@ export class VerificationService implements OnModuleDestroy {
     return {
       policies,
       engineFor: async (decision) => {
-        const bundles = await this.bundles.cited(decision, policies.decision.body);
-        return typeof bundles === 'string' ? bundles : this.engine.with(bundles);
+        const cited = await this.cited.of(decision, policies);
+        if (typeof cited === 'string') return cited;
+        const bundles = await this.bundles.cited(decision, cited.decision.body);
+        if (typeof bundles === 'string') return bundles;
+        return this.cited.engine(cited, bundles);
       },
     };
   }

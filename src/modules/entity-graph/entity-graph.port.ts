@@ -18,6 +18,7 @@ import { defineContract } from '../../substrate/rpc/rpc-contract.js';
 /** What an identifier is and how far a walk goes (law R12): serving and re-execution read the same. Whoever uses contexts may read it. */
 export const GRAPH_POLICY: PolicyKind<typeof GraphPolicySchema> = {
   policy_id: 'ieg.graph',
+  takesEffect: 'at_restart',
   schema: GraphPolicySchema,
   check: (body: GraphPolicy) => graphPolicyFaults(body),
 };

@@ -15,6 +15,7 @@ import { defineContract } from '../../substrate/rpc/rpc-contract.js';
  */
 export const FEATURES_POLICY: PolicyKind<typeof FeatureDefinitionsSchema> = {
   policy_id: 'ofp.features',
+  takesEffect: 'at_restart',
   schema: FeatureDefinitionsSchema,
   check: (body: FeatureDefinitions) => definitionFaults(body),
 };

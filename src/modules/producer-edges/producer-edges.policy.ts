@@ -47,6 +47,7 @@ type Fault = { readonly pointer: string; readonly sentence: string };
 
 export const EDGES_POLICY: PolicyKind<typeof EdgesPolicySchema> = {
   policy_id: 'edge.producers',
+  takesEffect: 'at_restart',
   schema: EdgesPolicySchema,
   check: (body: EdgesPolicy): readonly Fault[] => [...principalFaults(body), ...sourceFaults(body)],
 };

@@ -17,14 +17,19 @@ import { RunReporter } from './reports/run-reporter.js';
 import { Leases } from './leases.js';
 import { OperationFacts } from './operation-facts.js';
 import { GovernanceFacts } from './governance-facts.js';
+import { PolicyLanesController } from './policy-lanes.controller.js';
+import { PolicyLanes } from './policy-lanes.service.js';
+import { PolicyLanesStore } from './policy-lanes.store.js';
 import { RunOperateController } from './run-operate.controller.js';
 import { RunOperateService } from './run-operate.service.js';
 import { RunOperateStore } from './run-operate.store.js';
 
 @Module({
-  controllers: [RunOperateController, ArchiveController, JobsController],
+  controllers: [RunOperateController, ArchiveController, JobsController, PolicyLanesController],
   providers: [
     GovernanceFacts,
+    PolicyLanes,
+    PolicyLanesStore,
     RunOperateService,
     RunOperateStore,
     Leases,

@@ -9,6 +9,7 @@ import { DECISION_ERRORS } from './decision.errors.js';
 import { EDGE_ERRORS } from './edge.errors.js';
 import { ENGINE_ERRORS } from './engine.errors.js';
 import { FEATURE_ERRORS } from './features.errors.js';
+import { GOVERNANCE_ERRORS } from './governance.errors.js';
 import { GRAPH_ERRORS } from './graph.errors.js';
 import { INGESTION_ERRORS } from './ingestion.errors.js';
 import { RUN_ERRORS } from './runs.errors.js';
@@ -51,6 +52,7 @@ export const ERROR_FAMILIES: readonly { readonly title: string; readonly errors:
   { title: 'Actions Layer', errors: ACTION_ERRORS },
   { title: 'Decision Log/Audit', errors: AUDIT_ERRORS },
   { title: 'Run/Operate', errors: OPS_ERRORS },
+  { title: 'Governance', errors: GOVERNANCE_ERRORS },
   { title: 'Learning', errors: LEARNING_ERRORS },
 ];
 
@@ -75,6 +77,7 @@ export const ERRORS = {
   ...EDGE_ERRORS,
   ...ENGINE_ERRORS,
   ...FEATURE_ERRORS,
+  ...GOVERNANCE_ERRORS,
   ...GRAPH_ERRORS,
   ...INGESTION_ERRORS,
   ...LABEL_ERRORS,

@@ -14,6 +14,8 @@ export interface PolicyKind<Schema extends TSchema = TSchema> {
    * themselves; `bodyOf` gives the body of another policy by its id.
    */
   readonly checkAmong?: (body: never, bodyOf: (policyId: string) => unknown) => readonly PolicyFault[];
+  /** When an activation takes effect; at once where nothing is said. `at_restart`: something is built from it when a process starts. */
+  readonly takesEffect?: 'at_once' | 'at_restart';
 }
 
 /** What is wrong with a policy, and where. */
@@ -36,6 +38,29 @@ export abstract class Policies {
 
   /** Which revision of each policy is in force in this process; of all of them, for whoever keeps the record. */
   abstract revisions(): readonly PolicyRev[];
+}
+
+/** How a policy stands in this process. */
+export interface PolicyStanding {
+  /** In force here. */
+  readonly policy_rev: PolicyRev;
+  readonly takes_effect: 'at_once' | 'at_restart';
+  /** What was activated last; null: nothing ever was. */
+  readonly activated: PolicyRev | null;
+  readonly state: 'AS_IN_PROFILE' | 'AS_ACTIVATED' | 'AWAITS_RESTART' | 'PROFILE_IS_NEWER' | 'REFUSED';
+  /** Why what was activated is not in force. */
+  readonly refused?: string;
+}
+
+/** Policies that may change while the process runs, for whoever governs them. */
+export abstract class GovernedPolicies extends Policies {
+  /** What is in force, with its content. */
+  abstract artifacts(): readonly SealedPolicy[];
+  abstract standing(): readonly PolicyStanding[];
+  /** What would keep this artifact from being in force, by itself and beside what is. */
+  abstract faultsOf(policy: SealedPolicy): readonly PolicyFault[];
+  /** Reads at once what was activated since. @throws what the store says */
+  abstract follow(): Promise<void>;
 }
 
 /** Policies that were read and checked at the start. */

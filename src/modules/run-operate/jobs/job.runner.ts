@@ -113,7 +113,7 @@ export class JobRunner implements OnApplicationBootstrap, OnModuleDestroy {
 
   /** Renews the lease while the work goes on, and looks whether it is still wanted. */
   async #keep(opId: string, lease: Lease, held: AbortController, done: AbortSignal): Promise<void> {
-    while (!done.aborted) {
+    for (;;) {
       await this.clock.sleep(JOB_LEASE_MS / 3, done);
       if (done.aborted) return;
       try {

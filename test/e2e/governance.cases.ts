@@ -1,0 +1,271 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { randomBytes } from 'node:crypto';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { DecisionAnswer } from '../../src/modules/decision-fabric/decision-fabric.service.js';
+import type { LaneDone, PolicyView } from '../../src/modules/run-operate/policy-lanes.service.js';
+import type { JsonValue } from '../../src/rails/canonical-json.js';
+import type { Decision } from '../../src/rails/events/decision.schema.js';
+import type { Posture } from '../../src/rails/events/posture.schema.js';
+import { type PolicyRev, sealPolicy } from '../../src/rails/policy-rev.js';
+import { cli } from '../support/cli.js';
+import { Door, type Outside } from '../support/door.js';
+import { eventually } from '../support/eventually.js';
+import { Http } from '../support/http.js';
+
+/** A second person, and waits that a busy machine keeps. */
+const TWO_PEOPLE: Outside = {
+  introduce: (profile) => {
+    const officer = '    - key_id: officer\n      actor_id: HUMAN::officer\n      roles: [operator]\n';
+    profile.edit(profile.access, '    # One per unit', `${officer}    # One per unit`);
+    const decision = join(profile.folder, 'policy', 'df.decision.yaml');
+    const waits = 'features_ms: 500, graph_ms: 500, posture_ms: 200, registry_ms: 1000';
+    profile.edit(decision, waits, 'features_ms: 5000, graph_ms: 5000, posture_ms: 4000, registry_ms: 10000');
+    profile.edit(decision, 'posture_age_max_ms: 15000', 'posture_age_max_ms: 60000');
+    return [profile.access, decision];
+  },
+  env: {},
+};
+
+type Body = Readonly<Record<string, JsonValue>>;
+
+/** Policies that change while payments flow. */
+export function governanceSuite(groups: readonly string[], { restarts = false } = {}): void {
+  describe(`policies that people put in force, ${groups.length === 1 ? 'all roles in one process' : 'in several processes'}`, () => {
+    let door: Door;
+    let df: Http;
+    let operator: Http;
+    let officer: Http;
+    let run = '';
+    let payments = 0;
+
+    beforeAll(async () => {
+      door = await Door.open('embedded', groups, TWO_PEOPLE);
+      [df, operator] = [await door.client('df'), await door.client('ops')];
+      officer = new Http(operator.base, readFileSync(join(door.data, 'keys', 'officer.key'), 'utf8').trim());
+      const live = await door.request({
+        run_equivalence_key: 'live',
+        world: {
+          kind: 'live',
+          scenario_id: `governance-${randomBytes(4).toString('hex')}`,
+          traffic: [{ event_type: 'transaction', schema_version: 'v1' }],
+        },
+        strategy: 'AUTO',
+      } as never);
+      run = live.run_id;
+      await door.settled(run);
+      const dl = await door.client('dl');
+      await eventually(
+        async () => ((await dl.get('/v1/posture')).body as { posture: Posture | null }).posture?.mode,
+        (mode) => mode === 'NORMAL',
+        60_000,
+      );
+    }, 150_000);
+    afterAll(() => door.close());
+
+    async function decided(): Promise<Decision> {
+      payments += 1;
+      const { body, status, text } = await df.post('/v1/decisions', {
+        transaction: {
+          transaction_id: `payment-${payments}`,
+          occurred_at: '2026-01-31T12:00:00Z',
+          amount: '12.30',
+          currency: 'EUR',
+          card_id: `card-${payments % 7}`,
+        },
+        deadline_ms: 10_000,
+      });
+      const { decision } = body as DecisionAnswer;
+      if (decision === undefined) throw new Error(`${status}: ${text}`);
+      return decision;
+    }
+
+    const wish = (more: object): object => ({
+      reason: 'a test',
+      idempotency_key: randomBytes(8).toString('hex'),
+      ...more,
+    });
+    async function did(who: Http, path: string, more: object): Promise<LaneDone> {
+      const { status, body, text } = await who.post(`/v1/policies/${path}`, wish(more));
+      if (status !== 200) throw new Error(`${path}: ${status} ${text}`);
+      return body as LaneDone;
+    }
+    const shown = async (id: string): Promise<PolicyView> =>
+      (await operator.get(`/v1/policies/${id}/revisions`)).body as PolicyView;
+    const head = async (id: string): Promise<string | null> => (await shown(id)).head?.fact_id ?? null;
+
+    /** What is in force, changed, as the next revision: proposed by one person and approved by another. */
+    async function approved(id: string, change: (body: Body) => Body): Promise<PolicyRev> {
+      const { policy_rev } = await shown(id);
+      const { body } = (await operator.get(`/v1/policies/${id}/revisions/${policy_rev.revision}`)).body as {
+        body: Body;
+      };
+      const view = (await operator.get(`/v1/policies/${id}/revisions`)).body as {
+        revisions: { policy_rev: PolicyRev }[];
+      };
+      const next = Math.max(...view.revisions.map(({ policy_rev: { revision } }) => revision)) + 1;
+      const sealed = sealPolicy(id, next, change(body));
+      const artifact = { ...sealed.policy_rev, body: sealed.body };
+      await did(operator, `${id}/proposals`, { artifact });
+      await did(officer, `${id}/approve`, { revision: next });
+      return sealed.policy_rev;
+    }
+    const otherRules = (body: Body): Body => {
+      const { lists, ...rest } = body;
+      const [first, ...others] = lists as Body[];
+      return { ...rest, lists: [{ ...first, name: `block_${payments}` }, ...others] };
+    };
+
+    /** One byte of an artifact is another one; the way back. */
+    function tamper({ content_digest }: PolicyRev): () => void {
+      const paths = readdirSync(door.data, { recursive: true, encoding: 'utf8' });
+      const found = paths.find((path) => path.includes(`policies/${content_digest}.json`));
+      if (found === undefined) throw new Error('the artifact stands nowhere');
+      const file = join(door.data, found);
+      const before = readFileSync(file);
+      writeFileSync(file, before.toString('utf8').replace('COUNTRY_BLOCKED', 'COUNTRY_BLOCKEE'));
+      return () => {
+        writeFileSync(file, before);
+      };
+    }
+
+    it('change while payments flow: each is decided, and cites one of the revisions', async () => {
+      const before = await shown('df.rules');
+      const rev = await approved('df.rules', otherRules);
+      const flow = async (): Promise<Decision[]> => {
+        const made: Decision[] = [];
+        for (let n = 0; n < 20; n += 1) made.push(await decided());
+        return made;
+      };
+      const flowing = [flow(), flow()];
+      await decided();
+      await did(operator, 'df.rules/activate', { revision: rev.revision, expected: await head('df.rules') });
+      const cites = async (wanted: PolicyRev): Promise<void> => {
+        await eventually(
+          async () => (await decided()).rules.policy_rev.content_digest,
+          (digest) => digest === wanted.content_digest,
+          15_000,
+        );
+      };
+      await cites(rev);
+      const back = await did(officer, 'df.rules/rollback', { expected: await head('df.rules') });
+      expect(back.fact).toMatchObject({ kind: 'POLICY_ROLLED_BACK', before: rev, after: before.policy_rev });
+      await cites(before.policy_rev);
+      const flowed = (await Promise.all(flowing)).flat();
+      expect(flowed).toHaveLength(40);
+      const known = [before.policy_rev, rev].map((each) => JSON.stringify(each));
+      for (const { rules } of flowed) expect(known).toContain(JSON.stringify(rules.policy_rev));
+    }, 90_000);
+
+    it('are verified each under the revision that it cites; one that cannot be read any more is named', async () => {
+      const { revisions } = (await operator.get('/v1/policies/df.rules/revisions')).body as {
+        revisions: { policy_rev: PolicyRev; state: string }[];
+      };
+      const past = revisions.find(({ state }) => state === 'WAS_ACTIVE');
+      if (past === undefined) throw new Error('nothing was in force before');
+      const restore = tamper(past.policy_rev);
+      const spoilt = await door.verified({ run_id: run });
+      expect(spoilt.not_made_again).toBeGreaterThan(0);
+      expect(spoilt.first_not_made_again?.why).toContain(
+        `OPS_ARTIFACT_TAMPERED: gov/policies/${past.policy_rev.content_digest}`,
+      );
+      restore();
+      const found = await door.verified({ run_id: run });
+      expect(found).toMatchObject({ state: 'DONE', compared: payments, equal: payments, not_made_again: 0 });
+    }, 60_000);
+
+    it('hold at the door, too, at once', async () => {
+      const rev = await approved('ig.admission', (body) => ({
+        ...body,
+        limits: { ...(body['limits'] as Body), event_bytes_max: 262_143 },
+      }));
+      await did(operator, 'ig.admission/activate', { revision: rev.revision, expected: await head('ig.admission') });
+      expect((await shown('ig.admission')).state).toBe('AS_ACTIVATED');
+      await decided();
+    }, 60_000);
+
+    it('that something is built from at the start wait for it, and say so', async () => {
+      const rev = await approved('edge.producers', (body) => ({ ...body }));
+      await did(operator, 'edge.producers/activate', {
+        revision: rev.revision,
+        expected: await head('edge.producers'),
+      });
+      expect(await shown('edge.producers')).toMatchObject({ state: 'AWAITS_RESTART', activated: rev });
+    }, 60_000);
+
+    it('are told and changed by commands', async () => {
+      const told = async (...words: readonly string[]) => {
+        const { code, stdout, stderr } = await cli([...words, '--data', door.data]);
+        return { code, text: stdout + stderr };
+      };
+      const policy = async (...words: readonly string[]) => await told('policy', ...words);
+      expect(await policy('list')).toMatchObject({ code: 0, text: expect.stringContaining('df.rules') });
+      const rev = await approved('df.rules', otherRules);
+      const before = (await shown('df.rules')).policy_rev.revision;
+      const [number, earlier] = [String(rev.revision), String(before)];
+      expect(await policy('diff', 'df.rules', earlier, number)).toMatchObject({
+        code: 1,
+        text: expect.stringContaining('/lists/0/name'),
+      });
+      expect(await policy('diff', 'df.rules', earlier, earlier)).toMatchObject({ code: 0 });
+      expect(await policy('activate', 'df.rules', number, '--reason', 'by hand')).toMatchObject({
+        code: 0,
+        text: expect.stringContaining('POLICY_ACTIVATED'),
+      });
+      expect(await policy('activate', 'df.rules', number, '--reason', 'by hand')).toMatchObject({
+        code: 1,
+        text: expect.stringContaining('OPS_STATE_FORBIDS'),
+      });
+      expect(await policy('rollback', 'df.rules', '--reason', 'by hand')).toMatchObject({ code: 0 });
+      expect(await policy('history', 'df.rules')).toMatchObject({
+        code: 0,
+        text: expect.stringContaining('WAS_ACTIVE'),
+      });
+      const file = join(door.data, 'rules.json');
+      const artifact = sealPolicy('df.rules', rev.revision + 1, { lists: [] });
+      writeFileSync(file, JSON.stringify({ ...artifact.policy_rev, body: artifact.body }));
+      const judged = await policy('propose', file, '--reason', 'tried', '--dry-run');
+      expect(judged.code === 0 || judged.text.includes('OPS_POLICY_INVALID')).toBe(true);
+      expect((await shown('df.rules')).policy_rev.revision).toBe(before);
+      const changes = await told('changes', '--limit', '200');
+      for (const kind of ['POLICY_ROLLED_BACK', 'POLICY_ACTIVATED', 'BUNDLE_PROMOTED_ACTIVE', 'POSTURE'])
+        expect(changes.text).toContain(kind);
+    }, 90_000);
+
+    if (restarts) {
+      it('are the activated ones after a start, too, whatever the profile says of older ones', async () => {
+        const rev = await approved('df.rules', otherRules);
+        await did(operator, 'df.rules/activate', { revision: rev.revision, expected: await head('df.rules') });
+        const group = groups.find((roles) => roles === 'all' || roles.split(',').includes('df')) ?? 'all';
+        await door.kill(group);
+        await door.start(group);
+        [df, operator] = [await door.client('df'), await door.client('ops')];
+        officer = new Http(operator.base, officer.key);
+        expect((await decided()).rules.policy_rev).toEqual(rev);
+        const changes = (await operator.get('/v1/changes?policy=df.rules')).body as {
+          changes: { fact: { kind: string } }[];
+        };
+        expect(changes.changes.map(({ fact }) => fact.kind)).toEqual([
+          ...['POLICY_ACTIVATED', 'POLICY_APPROVED', 'POLICY_PROPOSED', 'POLICY_ROLLED_BACK'],
+          ...['POLICY_ACTIVATED', 'POLICY_APPROVED', 'POLICY_PROPOSED', 'POLICY_IN_FORCE'],
+        ]);
+        if (groups.length === 1) expect((await shown('edge.producers')).state).toBe('AS_ACTIVATED');
+      }, 90_000);
+    }
+
+    it('that somebody tampered with are named, and nothing takes their place', async () => {
+      const { policy_rev: before } = await shown('df.rules');
+      const rev = await approved('df.rules', otherRules);
+      tamper(rev);
+      const answer = await operator.post(
+        '/v1/policies/df.rules/activate',
+        wish({ revision: rev.revision, expected: await head('df.rules') }),
+      );
+      expect(answer.body).toMatchObject({
+        code: 'OPS_ARTIFACT_TAMPERED',
+        detail: expect.stringContaining(rev.content_digest),
+      });
+      expect((await decided()).rules.policy_rev).toEqual(before);
+    }, 60_000);
+  });
+}

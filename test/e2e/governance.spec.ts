@@ -1,0 +1,3 @@
+import { governanceSuite } from './governance.cases.js';
+
+governanceSuite(['all']);

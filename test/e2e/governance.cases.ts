@@ -8,6 +8,7 @@ import type { JsonValue } from '../../src/rails/canonical-json.js';
 import type { Decision } from '../../src/rails/events/decision.schema.js';
 import type { Posture } from '../../src/rails/events/posture.schema.js';
 import { type PolicyRev, sealPolicy } from '../../src/rails/policy-rev.js';
+import { cli } from '../support/cli.js';
 import { Door, type Outside } from '../support/door.js';
 import { eventually } from '../support/eventually.js';
 import { Http } from '../support/http.js';
@@ -191,6 +192,45 @@ export function governanceSuite(groups: readonly string[], { restarts = false } 
       });
       expect(await shown('edge.producers')).toMatchObject({ state: 'AWAITS_RESTART', activated: rev });
     }, 60_000);
+
+    it('are told and changed by commands', async () => {
+      const told = async (...words: readonly string[]) => {
+        const { code, stdout, stderr } = await cli([...words, '--data', door.data]);
+        return { code, text: stdout + stderr };
+      };
+      const policy = async (...words: readonly string[]) => await told('policy', ...words);
+      expect(await policy('list')).toMatchObject({ code: 0, text: expect.stringContaining('df.rules') });
+      const rev = await approved('df.rules', otherRules);
+      const before = (await shown('df.rules')).policy_rev.revision;
+      const [number, earlier] = [String(rev.revision), String(before)];
+      expect(await policy('diff', 'df.rules', earlier, number)).toMatchObject({
+        code: 1,
+        text: expect.stringContaining('/lists/0/name'),
+      });
+      expect(await policy('diff', 'df.rules', earlier, earlier)).toMatchObject({ code: 0 });
+      expect(await policy('activate', 'df.rules', number, '--reason', 'by hand')).toMatchObject({
+        code: 0,
+        text: expect.stringContaining('POLICY_ACTIVATED'),
+      });
+      expect(await policy('activate', 'df.rules', number, '--reason', 'by hand')).toMatchObject({
+        code: 1,
+        text: expect.stringContaining('OPS_STATE_FORBIDS'),
+      });
+      expect(await policy('rollback', 'df.rules', '--reason', 'by hand')).toMatchObject({ code: 0 });
+      expect(await policy('history', 'df.rules')).toMatchObject({
+        code: 0,
+        text: expect.stringContaining('WAS_ACTIVE'),
+      });
+      const file = join(door.data, 'rules.json');
+      const artifact = sealPolicy('df.rules', rev.revision + 1, { lists: [] });
+      writeFileSync(file, JSON.stringify({ ...artifact.policy_rev, body: artifact.body }));
+      const judged = await policy('propose', file, '--reason', 'tried', '--dry-run');
+      expect(judged.code === 0 || judged.text.includes('OPS_POLICY_INVALID')).toBe(true);
+      expect((await shown('df.rules')).policy_rev.revision).toBe(before);
+      const changes = await told('changes', '--limit', '200');
+      for (const kind of ['POLICY_ROLLED_BACK', 'POLICY_ACTIVATED', 'BUNDLE_PROMOTED_ACTIVE', 'POSTURE'])
+        expect(changes.text).toContain(kind);
+    }, 90_000);
 
     if (restarts) {
       it('are the activated ones after a start, too, whatever the profile says of older ones', async () => {

@@ -108,7 +108,7 @@ export class ArchiveVerificationService implements OnModuleDestroy {
     if (wanted.length === 0) throw new ProbityError('OPS_ARCHIVE_GAP', 'nothing of this is archived');
     const proofs: WindowProof[] = [];
     for (const one of wanted) {
-      const window = { first: first_offset ?? one.first_offset, next: next_offset ?? (one.next_offset as Offset) };
+      const window = { first: first_offset ?? one.first_offset, next: next_offset ?? (one.next_offset) };
       const proof = await this.archive.prove(one, window, (chunk) => {
         signal.throwIfAborted();
         onChunk(chunk);

@@ -26,7 +26,7 @@ export class ArchiveVerifyJob implements JobKind {
     // An installation that has just begun has nothing to prove, which is no fault of its archive.
     if (scope['topic'] === undefined && (await this.store.partitions()).length === 0) return { proofs: [] };
     // The kinds have compared the scope with the schema.
-    const proofs = await this.verifications.verify(scope as ArchiveVerificationRequest, signal);
+    const proofs = await this.verifications.verify(scope, signal);
     return { proofs: proofs.map((proof) => ({ ...proof })) };
   }
 

@@ -3,7 +3,6 @@ import type { JsonObject } from '../../../../rails/canonical-json.js';
 import type { WindowProof } from '../../archive/archive.service.js';
 import { ArchiveStore } from '../../archive/archive.store.js';
 import {
-  type ArchiveVerificationRequest,
   ArchiveVerificationRequestSchema,
   ArchiveVerificationService,
 } from '../../archive/archive-verification.service.js';

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { Injectable, type OnModuleDestroy } from '@nestjs/common';
 import { Type } from '@sinclair/typebox';
-import { type Offset, OffsetSchema, PartitionSchema, TopicNameSchema } from '../../../rails/eb-ref.js';
+import { OffsetSchema, PartitionSchema, TopicNameSchema } from '../../../rails/eb-ref.js';
 import { isProbityError, ProbityError } from '../../../rails/errors/probity-error.js';
 import { closed, type Sealed } from '../../../rails/schema.js';
 import { Clock } from '../../../substrate/clock/clock.port.js';
@@ -108,7 +108,7 @@ export class ArchiveVerificationService implements OnModuleDestroy {
     if (wanted.length === 0) throw new ProbityError('OPS_ARCHIVE_GAP', 'nothing of this is archived');
     const proofs: WindowProof[] = [];
     for (const one of wanted) {
-      const window = { first: first_offset ?? one.first_offset, next: next_offset ?? (one.next_offset as Offset) };
+      const window = { first: first_offset ?? one.first_offset, next: next_offset ?? one.next_offset };
       const proof = await this.archive.prove(one, window, (chunk) => {
         signal.throwIfAborted();
         onChunk(chunk);

@@ -3,7 +3,6 @@ import type { JsonObject } from '../../../../rails/canonical-json.js';
 import type { WindowProof } from '../../archive/archive.service.js';
 import { ArchiveStore } from '../../archive/archive.store.js';
 import {
-  type ArchiveVerificationRequest,
   ArchiveVerificationRequestSchema,
   ArchiveVerificationService,
 } from '../../archive/archive-verification.service.js';
@@ -26,7 +25,7 @@ export class ArchiveVerifyJob implements JobKind {
     // An installation that has just begun has nothing to prove, which is no fault of its archive.
     if (scope['topic'] === undefined && (await this.store.partitions()).length === 0) return { proofs: [] };
     // The kinds have compared the scope with the schema.
-    const proofs = await this.verifications.verify(scope as ArchiveVerificationRequest, signal);
+    const proofs = await this.verifications.verify(scope, signal);
     return { proofs: proofs.map((proof) => ({ ...proof })) };
   }
 

@@ -2,7 +2,6 @@ import { Command, CommanderError } from 'commander';
 import { checkConfig } from './commands/check-config.js';
 import { doctor } from './commands/doctor.js';
 import { migrate } from './commands/migrate.js';
-import { sealPolicyFile } from './commands/policy-seal.js';
 import { listRoles } from './commands/roles.js';
 import { scanSecrets } from './commands/secrets-scan.js';
 import { serve } from './commands/serve.js';
@@ -14,6 +13,7 @@ import { addDoorCommands } from './cli-door.js';
 import { addLabelCommands } from './cli-label.js';
 import { addModelCommands } from './cli-model.js';
 import { asPort, profiled, withJson } from './cli-options.js';
+import { addPolicyCommands } from './cli-policy.js';
 import { addRegistryCommands } from './cli-registry.js';
 import type { CliOptions, Run } from './cli-run.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
@@ -50,6 +50,7 @@ export async function runCli(words: readonly string[], options: CliOptions): Pro
   addAuditCommands(program, verify, options, run);
   addLabelCommands(program, options, run);
   addCaseCommands(program, options, run);
+  addPolicyCommands(program, options, run);
   addRegistryCommands(program, options, run);
   addDatasetCommands(program, options, run);
   addModelCommands(program, run);
@@ -119,9 +120,4 @@ Says which secret stands where, never what it is. Needs the credentials of the s
 Exit codes: 0 none was found, 1 some were, 2 wrong configuration.`,
     )
     .action((flags: ProfileFlags) => run(flags, (_, terminal) => scanSecrets(table, flags, terminal)));
-
-  const policy = program.command('policy').description('work with policy artifacts');
-  withJson(policy.command('seal <file>'))
-    .description('take the digest of a policy file; raises its revision when the content has changed')
-    .action((file: string, flags: object) => run(flags, (_, terminal) => sealPolicyFile(file, terminal)));
 }

@@ -65,7 +65,7 @@ export function policyLanesSuite(open: () => { readonly database: Database; read
       checkAmong: ((own: { x: number }, bodyOf: (other: string) => unknown) =>
         own.x > (bodyOf(id('limit')) as { x: number }).x
           ? [{ pointer: '/x', sentence: 'is above the limit' }]
-          : []) as never,
+          : []),
     },
     { policy_id: id('limit'), schema: body },
     { policy_id: id('slow'), schema: body, takesEffect: 'at_restart' },

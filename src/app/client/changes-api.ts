@@ -1,8 +1,10 @@
 import { Type } from '@sinclair/typebox';
 import { GovernanceFactSchema } from '../../rails/events/governance-fact.schema.js';
+import type { RegistryFact } from '../../rails/events/registry-fact.schema.js';
 import { PostureSchema } from '../../rails/events/posture.schema.js';
 import type { Sealed } from '../../rails/schema.js';
 import { type Validator, validatorOf } from '../../rails/validator.js';
+import { RegistryApi } from './registry-api.js';
 import { type DoorApi, type DoorRole, got, queryOf } from './door-api.js';
 
 const FactsSchema = Type.Object({
@@ -48,6 +50,29 @@ export class ChangesApi {
       to === undefined || Date.parse(posture.decided_at_utc) < Date.parse(to);
     const found = await this.#pages('dl', '/v1/posture/history', {}, readers.postures, max, isWanted, isBefore);
     return found.map(({ posture }) => posture);
+  }
+
+  /** All of the registry between the two times; it has few. Oldest first. */
+  async bundles({
+    from,
+    to,
+  }: {
+    readonly from?: string | undefined;
+    readonly to?: string | undefined;
+  }): Promise<readonly RegistryFact[]> {
+    const registry = new RegistryApi(this.door);
+    const found: RegistryFact[] = [];
+    let cursor: string | undefined;
+    for (;;) {
+      const page = await registry.facts({ limit: PAGE_MAX, cursor });
+      found.push(...page.facts);
+      if (page.facts.length < PAGE_MAX) break;
+      ({ cursor } = page);
+    }
+    return found.filter(({ recorded_at_utc: at }) => {
+      const ms = Date.parse(at);
+      return (from === undefined || ms >= Date.parse(from)) && (to === undefined || ms < Date.parse(to));
+    });
   }
 
   /** Page after page until one holds something that is not wanted any more, or there are enough. */

@@ -1,5 +1,6 @@
 import { isUtcMicros, parseUtc, type UtcMicros } from '../../rails/time.js';
 import { ProbityError } from '../../rails/errors/probity-error.js';
+import type { RegistryFact } from '../../rails/events/registry-fact.schema.js';
 import { ChangesApi, type PolicyChange, type PostureChange } from '../client/changes-api.js';
 import { throughDoor } from '../client/through-door.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
@@ -16,7 +17,7 @@ export interface ChangesFlags extends DoorFlags {
 interface Change {
   readonly at_utc: string;
   /** The unit that keeps the record of it. */
-  readonly source: 'ops' | 'dl';
+  readonly source: 'ops' | 'dl' | 'mpr';
   readonly kind: PolicyChange['kind'] | 'POSTURE';
   readonly subject: string;
   readonly before: string | null;
@@ -26,39 +27,44 @@ interface Change {
   readonly id: string;
 }
 
-/** Every change of what decisions stand on: policies and postures, with who says so. */
+/** Every change of what governs the platform: policies, operations, bundles and postures, with who says so. */
 export async function listChanges(units: UnitTable, flags: ChangesFlags, terminal: Terminal): Promise<ExitCode> {
   const [from, to] = [timeOf(flags.from, '--from'), timeOf(flags.to, '--to')];
   return await throughDoor(
     { table: units, flags, terminal, name: 'changes', roles: ['ops'] },
     async ({ api, serves }) => {
       const changes = new ChangesApi(api);
-      const [policies, postures] = await Promise.all([
+      const [policies, postures, bundles] = await Promise.all([
         changes.policies({ from, to }, flags.limit + 1),
         // The ladder is not started for this: its first round would be a posture of its own.
         serves('dl') ? changes.postures({ from, to }, flags.limit + 1) : undefined,
+        serves('mpr') ? changes.bundles({ from, to }) : undefined,
       ]);
-      const all = [...policies.map(ofFact), ...(postures ?? []).map(ofPosture)].sort((a, b) =>
-        a.at_utc < b.at_utc ? 1 : a.at_utc > b.at_utc ? -1 : a.subject < b.subject ? -1 : 1,
+      const all = [...policies.map(ofFact), ...(postures ?? []).map(ofPosture), ...(bundles ?? []).map(ofBundle)].sort(
+        (a, b) => (a.at_utc < b.at_utc ? 1 : a.at_utc > b.at_utc ? -1 : a.subject < b.subject ? -1 : 1),
       );
       const shown = all.slice(0, flags.limit);
       const more = all.length > shown.length;
-      terminal.answer({ changes: shown, more, postures_known: postures !== undefined }, [
-        ...table(
-          ['TIME', 'KIND', 'WHAT', 'FROM', 'TO', 'BY', 'WHY'],
-          shown.map(({ at_utc, kind, subject, before, after, actor, why }) => [
-            at_utc,
-            kind,
-            subject,
-            before ?? '-',
-            after ?? '-',
-            actor,
-            why,
-          ]),
-        ),
-        ...(more ? ['There are more: narrow it with --from and --to, or raise --limit.'] : []),
-        ...(postures === undefined ? ['Postures are not in this list: nobody runs the role dl.'] : []),
-      ]);
+      terminal.answer(
+        { changes: shown, more, postures_known: postures !== undefined, bundles_known: bundles !== undefined },
+        [
+          ...table(
+            ['TIME', 'KIND', 'WHAT', 'FROM', 'TO', 'BY', 'WHY'],
+            shown.map(({ at_utc, kind, subject, before, after, actor, why }) => [
+              at_utc,
+              kind,
+              subject,
+              before ?? '-',
+              after ?? '-',
+              actor,
+              why,
+            ]),
+          ),
+          ...(more ? ['There are more: narrow it with --from and --to, or raise --limit.'] : []),
+          ...(postures === undefined ? ['Postures are not in this list: nobody runs the role dl.'] : []),
+          ...(bundles === undefined ? ['Bundles are not in this list: nobody runs the role mpr.'] : []),
+        ],
+      );
       return EXIT.OK;
     },
   );
@@ -90,6 +96,32 @@ function ofPosture({ scope_key, mode, health, reason_codes, posture_seq, decided
     actor: 'SYSTEM::dl',
     why: [health, ...reason_codes].join(', '),
     id: `${scope_key}:${posture_seq}`,
+  };
+}
+
+function ofBundle({
+  event_id,
+  action,
+  bundle,
+  from_state,
+  to_state,
+  replaced,
+  scopes,
+  actor,
+  reason,
+  recorded_at_utc,
+}: RegistryFact): Change {
+  const slots = scopes.map(({ bundle_slot }) => bundle_slot).join(', ');
+  return {
+    at_utc: recorded_at_utc,
+    source: 'mpr',
+    kind: action,
+    subject: `bundle ${bundle.bundle_id}@${bundle.bundle_version}${slots === '' ? '' : ` in ${slots}`}`,
+    before: replaced === null ? from_state : `${replaced.bundle_id}@${replaced.bundle_version}`,
+    after: to_state,
+    actor: actor.actor_id,
+    why: reason,
+    id: event_id,
   };
 }
 

@@ -20,6 +20,7 @@ const AS_HGB: TreeSettings = {
   maxDepth: 30,
   maxLeaves: 31,
   minChildWeight: 1e-3,
+  minRowsPerLeaf: 1,
   l2: 0,
   rowShare: 1,
   columnShare: 1,

@@ -10,6 +10,7 @@ import { addCaseCommands } from './cli-case.js';
 import { addDatasetCommands } from './cli-dataset.js';
 import { addDecisionCommands } from './cli-decision.js';
 import { addDoorCommands } from './cli-door.js';
+import { addGoldenCommand } from './cli-golden.js';
 import { addLabelCommands } from './cli-label.js';
 import { addModelCommands } from './cli-model.js';
 import { asPort, profiled, withJson } from './cli-options.js';
@@ -53,7 +54,8 @@ export async function runCli(words: readonly string[], options: CliOptions): Pro
   addPolicyCommands(program, options, run);
   addRegistryCommands(program, options, run);
   addDatasetCommands(program, options, run);
-  addModelCommands(program, run);
+  addModelCommands(program, options, run);
+  addGoldenCommand(program, options, run);
 
   try {
     await program.parseAsync([...words], { from: 'user' });

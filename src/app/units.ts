@@ -38,6 +38,10 @@ import { FEED_POLICY, STORE_POLICY } from '../modules/label-store/label-store.po
 import { LABEL_STORE_CONTRACT, LabelStorePort } from '../modules/label-store/label-store.port.js';
 import { LabelStoreService } from '../modules/label-store/label-store.service.js';
 import { LabelStoreStore } from '../modules/label-store/label-store.store.js';
+import { FACTORY_POLICY } from '../modules/model-factory/learning/gate-policy.schema.js';
+import { ModelFactoryModule } from '../modules/model-factory/model-factory.module.js';
+import { MODEL_FACTORY_CONTRACT, ModelFactoryPort } from '../modules/model-factory/model-factory.port.js';
+import { ModelFactoryService } from '../modules/model-factory/model-factory.service.js';
 import { ModelRegistryModule } from '../modules/model-registry/model-registry.module.js';
 import { REGISTRY_POLICY } from '../modules/model-registry/model-registry.policy.js';
 import { MODEL_REGISTRY_CONTRACT, ModelRegistryPort } from '../modules/model-registry/model-registry.port.js';
@@ -211,6 +215,19 @@ export const UNITS: UnitTable = defineUnits(
       schema: 'ofs',
       prefixes: ['ofs/'],
       policies: [FEATURES_POLICY],
+      instances: 'many',
+    },
+    mf: {
+      unit: 'model-factory',
+      kind: 'job',
+      why: 'Makes bundles of datasets, judges them honestly, and puts before the registry what passes.',
+      module: ModelFactoryModule,
+      port: { token: ModelFactoryPort, service: ModelFactoryService, contract: MODEL_FACTORY_CONTRACT },
+      calls: ['ofs', 'mpr'],
+      produces: [],
+      schema: 'mf',
+      prefixes: ['mf/'],
+      policies: [FACTORY_POLICY],
       instances: 'many',
     },
     ofp: {

@@ -10,7 +10,7 @@ import { BundleSource } from '../../src/modules/decision-fabric/bundle-source.js
 import { EngineInForce } from '../../src/modules/decision-fabric/decision-fabric.engine.js';
 import { DecisionSignals } from '../../src/modules/decision-fabric/decision-fabric.signals.js';
 import { ExternalModels } from '../../src/modules/decision-fabric/external-models.js';
-import type { ModelRuntime } from '../../src/modules/decision-fabric/model-runtime.js';
+import type { ModelRuntime } from '../../src/substrate/models/model-runtime.js';
 import type { DecisionFabricStore } from '../../src/modules/decision-fabric/decision-fabric.store.js';
 import { Submission } from '../../src/modules/decision-fabric/submission.js';
 import { DegradeLadderPort } from '../../src/modules/degrade-ladder/degrade-ladder.port.js';

@@ -43,15 +43,17 @@ export interface InForceHere {
   readonly rules: Rules;
   readonly policy: DecisionPolicy;
   readonly bundle: Bundle | null;
+  /** Why there is no bundle, where there is none. */
+  readonly absent?: ResolvedBundles['absent'];
 }
 
 /** A bundle in the slot that scores, and none elsewhere, whatever a decision cites. */
 class OneBundle {
   readonly answer: ResolvedBundles;
 
-  constructor(bundle: Bundle | null) {
+  constructor({ bundle, absent = 'NO_ACTIVE' }: Pick<InForceHere, 'bundle' | 'absent'>) {
     const active = bundle === null ? {} : { active: { digest: bundleDigest(bundle), bundle } };
-    this.answer = supposed({ ...active, shadow: [] }, ACTIVATION);
+    this.answer = { ...supposed({ ...active, shadow: [] }, ACTIVATION), absent };
   }
 
   inForce(): Promise<ResolvedBundles> {
@@ -77,8 +79,8 @@ export class DecidedLog {
   #features = new FeatureState(planOf(features.body));
   #basis: Basis = emptyBasis([TRAFFIC, CONTROL]);
 
-  constructor({ rules, policy, bundle }: InForceHere) {
-    this.#bundles = new OneBundle(bundle);
+  constructor({ rules, policy, ...bundles }: InForceHere) {
+    this.#bundles = new OneBundle(bundles);
     this.bundles = this.#bundles;
     this.activate('df.decision', 1, policy);
     this.activate('df.rules', 1, rules);

@@ -36,6 +36,7 @@ export const DECISION_ROLES = [
   'mpr',
   'ops',
   'ofs',
+  'mf',
 ] as const;
 
 /**
@@ -299,6 +300,7 @@ async function real(groups: readonly string[], outside?: Outside): Promise<Flavo
     'mpr',
     'ops',
     'ofs',
+    'mf',
   ].map((unit) => ({
     unit,
     key: generateApiKey(unit),

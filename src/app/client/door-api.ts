@@ -39,7 +39,8 @@ export type DoorRole =
   | 'al'
   | 'dla'
   | 'ops'
-  | 'ofs';
+  | 'ofs'
+  | 'mf';
 
 /** Finds the process that serves a role at this moment. */
 export type Door = (role: DoorRole) => Promise<Address>;

@@ -18,7 +18,7 @@ import { readBundle } from './bundle-file.js';
 import { runIdFrom } from './run.js';
 
 /** What a decision is looked up, explained or made again with: the fabric and everything that it calls. */
-const ROLES = ['df', 'ig', 'ofp', 'ieg', 'dl', 'edge'] as const;
+const ROLES = ['df', 'ig', 'ofp', 'ieg', 'dl', 'edge', 'mpr'] as const;
 
 export interface DecisionListFlags extends DoorFlags {
   readonly limit: number;

@@ -4,7 +4,7 @@ import { type Bundle, bundleDigest, BundleSchema, type OnnxModel } from '../../r
 import { digestBytes } from '../../rails/digest.js';
 import { ProbityError } from '../../rails/errors/probity-error.js';
 import { validatorOf } from '../../rails/validator.js';
-import { OnnxRuntime } from '../../modules/decision-fabric/model-runtime.js';
+import { OnnxRuntime } from '../../substrate/models/model-runtime.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import type { Terminal } from '../terminal.js';
 

@@ -13,7 +13,7 @@ import { DryRunService } from './dry-run.service.js';
 import { DryRunStore } from './dry-run.store.js';
 import { DecisionTail } from './decision-tail.js';
 import { ExternalModels } from './external-models.js';
-import { ModelRuntime, OnnxRuntime } from './model-runtime.js';
+import { ModelRuntime, OnnxRuntime } from '../../substrate/models/model-runtime.js';
 import { QualityService } from './quality.service.js';
 import { Submission } from './submission.js';
 import { VerificationController } from './verification.controller.js';

@@ -1,6 +1,5 @@
 import { type Decision, type Outcome, OUTCOMES } from '../../rails/events/decision.schema.js';
-import type { DecisionPlan, DecisionTrigger } from '../../rails/decision/inputs.js';
-import type { FeaturesUse, GraphUse } from '../../rails/decision/inputs.js';
+import type { DecisionPlan, DecisionTrigger, FeaturesUse, GraphUse } from '../../rails/decision/inputs.js';
 import type { DryRunChange, DryRunReport } from './dry-run.schema.js';
 
 /** As what a payment is known. */

@@ -165,6 +165,41 @@ describe('a dry run on history', () => {
     expect(floor.dryRun.report?.after.APPROVE).toBe(0);
   });
 
+  it('with a second stage asks it within the band of the candidate alone', async () => {
+    const log = new DecidedLog({ ...IN_FORCE, rules: rulesWith(1_000_000, 500_000) }).decide(payments(12));
+    const certain = { ...bundle, bundle_version: 9, model: { ...bundle.model, intercept: 50 } } as Bundle;
+    const scores = log.decisions.map(({ model }) => model.score_e6 ?? 0).sort((x, y) => x - y);
+    const to_score_e6 = scores[4] ?? 0;
+    const stage2 = { slot: 'stage2' as never, from_score_e6: 0, to_score_e6 };
+    const staged = { ...policy, bundles: { ...policy.bundles, stage2 } };
+    const candidate = { policy: staged, bundle: { slot: 'stage2' as const, bundle: certain } };
+    const { dryRun, changes } = await found(log, { candidate });
+    const within = scores.filter((score) => score <= to_score_e6).length;
+    expect(dryRun.report?.matrix.APPROVE.QUEUE).toBe(within);
+    for (const { score_before_e6 } of changes) expect(score_before_e6).toBeLessThanOrEqual(to_score_e6);
+  });
+
+  it('of a bundle leaves out what was decided while nobody could tell which were active', async () => {
+    const log = new DecidedLog({ ...IN_FORCE, bundle: null, absent: 'REGISTRY_UNAVAILABLE' }).decide(payments(6));
+    const asked = await found(log, { candidate: { bundle: { slot: 'primary', bundle } } });
+    expect(asked.dryRun).toMatchObject({
+      left_out: { REGISTRY_UNAVAILABLE: 6 },
+      report: { control: { equal: 6 }, decided: 0 },
+    });
+    const rules = await found(log, { candidate: { rules: rulesWith(1_000) } });
+    expect(rules.dryRun.report).toMatchObject({ decided: 6, changed: 0 });
+  });
+
+  it('tells of a label store that does not answer, and nothing else', async () => {
+    const log = new DecidedLog(IN_FORCE).decide(payments(6));
+    const { dryRun } = await found(log, {
+      candidate: { rules: rulesWith(0) },
+      labels: { label_type: 'fraud_disposition' },
+    });
+    expect(dryRun).toMatchObject({ state: 'FAILED', code: 'INTERNAL', changes_kept: 0 });
+    expect(dryRun.report).toBeUndefined();
+  });
+
   it('looks at the payments of a time alone, at what came before them as well', async () => {
     const log = new DecidedLog(IN_FORCE).decide(payments(30));
     const [from, to] = [log.decisions[10]?.source_event.ts_utc ?? '', log.decisions[20]?.source_event.ts_utc ?? ''];

@@ -16,7 +16,7 @@ import { asPins, type RunPins } from '../../rails/pins.js';
 import { sealPolicy } from '../../rails/policy-rev.js';
 import { asUtcMicros, toEpochMicros } from '../../rails/time.js';
 import { ExternalModels } from './external-models.js';
-import { ModelRuntime, type ModelSession } from './model-runtime.js';
+import { ModelRuntime, type ModelSession } from '../../substrate/models/model-runtime.js';
 
 const shipped = (policy: string) => {
   const text = readFileSync(join(process.cwd(), 'profiles', 'local', 'policy', `${policy}.yaml`), 'utf8');

@@ -5,7 +5,7 @@ import type { ExternalBundle } from '../../rails/decision/models.js';
 import type { Digest } from '../../rails/digest.js';
 import type { Decision } from '../../rails/events/decision.schema.js';
 import type { Inputs } from '../../rails/model/score.js';
-import { ModelRuntime, type ModelSession } from './model-runtime.js';
+import { ModelRuntime, type ModelSession } from '../../substrate/models/model-runtime.js';
 
 /** What a decision is made of beside the plan of its batch. */
 export interface Question {

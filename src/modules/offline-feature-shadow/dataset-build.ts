@@ -24,7 +24,7 @@ import { columnsOf, labelledRows, noRows, type RowCounts, uniqueRows } from './d
 import type { Built, BuildPlan, Parity } from './dataset.schema.js';
 import { LabelLines } from './label-lines.js';
 import { parquetOf } from './parquet-rows.js';
-import { openScratchFolder } from './scratch-folder.js';
+import { openScratchFolder } from '../../substrate/scratch-folder.js';
 
 /** A slice of a million labels takes the better part of a minute. */
 const SLICE_LIMIT_MS = 600_000;
@@ -49,7 +49,7 @@ export class DatasetBuild {
   async make(planId: Digest, plan: BuildPlan, signal: AbortSignal): Promise<Built> {
     await this.#demandFacts(plan);
     const definitions = this.#definitionsOf(plan);
-    const folder = await openScratchFolder(this.clock.nowMs());
+    const folder = await openScratchFolder('ofs', this.clock.nowMs());
     try {
       const basis = asBasis(plan.replay_basis);
       const collected = await collect({ bus: this.bus, plan, basis, folder, signal });

@@ -8,6 +8,7 @@ import { DATASET_ERRORS } from './datasets.errors.js';
 import { DECISION_ERRORS } from './decision.errors.js';
 import { EDGE_ERRORS } from './edge.errors.js';
 import { ENGINE_ERRORS } from './engine.errors.js';
+import { FACTORY_ERRORS } from './factory.errors.js';
 import { FEATURE_ERRORS } from './features.errors.js';
 import { GOVERNANCE_ERRORS } from './governance.errors.js';
 import { GRAPH_ERRORS } from './graph.errors.js';
@@ -45,6 +46,7 @@ export const ERROR_FAMILIES: readonly { readonly title: string; readonly errors:
   { title: 'Label Store', errors: LABEL_ERRORS },
   { title: 'Case Workbench', errors: CASE_ERRORS },
   { title: 'Offline Feature Shadow', errors: DATASET_ERRORS },
+  { title: 'Model Factory', errors: FACTORY_ERRORS },
   { title: 'Degrade Ladder', errors: POSTURE_ERRORS },
   { title: 'Decision Fabric', errors: DECISION_ERRORS },
   { title: 'Model/Policy Registry', errors: REGISTRY_ERRORS },
@@ -73,6 +75,7 @@ export const ERRORS = {
   ...DECISION_ERRORS,
   ...EDGE_ERRORS,
   ...ENGINE_ERRORS,
+  ...FACTORY_ERRORS,
   ...FEATURE_ERRORS,
   ...GOVERNANCE_ERRORS,
   ...GRAPH_ERRORS,

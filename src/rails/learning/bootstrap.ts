@@ -22,15 +22,18 @@ export type QualityName = keyof Quality;
 /**
  * Percentile interval of a figure over resamples of the rows, drawn with replacement. Rows count as independent: where frauds come in series (one card,
  * one terminal) the true interval is wider.
+ *
+ * @param weights how often each row counts when it is drawn; once where it is not said
  */
 export function intervalOf(
   what: QualityName,
   scores: Float64Array,
   labels: Uint8Array,
   plan: BootstrapPlan = DEFAULT_BOOTSTRAP,
+  weights?: Float64Array,
 ): Interval {
   const ranking = rankingOf(scores);
-  return percentiles(labels, plan, (counts) => qualityOf(ranking, labels, counts)[what]);
+  return percentiles(labels, plan, weights, (counts) => qualityOf(ranking, labels, counts)[what]);
 }
 
 /** The same of the difference between two models on the same rows (one − other): both are judged on each resample. */
@@ -40,9 +43,10 @@ export function differenceOf(
   other: Float64Array,
   labels: Uint8Array,
   plan: BootstrapPlan = DEFAULT_BOOTSTRAP,
+  weights?: Float64Array,
 ): Interval {
   const [first, second] = [rankingOf(one), rankingOf(other)];
-  return percentiles(labels, plan, (counts) => {
+  return percentiles(labels, plan, weights, (counts) => {
     const ours = qualityOf(first, labels, counts)[what];
     const theirs = qualityOf(second, labels, counts)[what];
     return ours === null || theirs === null ? null : ours - theirs;
@@ -52,9 +56,10 @@ export function differenceOf(
 function percentiles(
   labels: Uint8Array,
   { seed, resamples, confidence }: BootstrapPlan,
+  weights: Float64Array | undefined,
   figure: (counts?: Float64Array) => number | null,
 ): Interval {
-  const value = figure();
+  const value = figure(weights);
   if (value === null) throw invalid('a figure of these rows is not defined: both kinds of labels are needed');
   const random = new SeededRandom(seed);
   const counts = new Float64Array(labels.length);
@@ -63,7 +68,7 @@ function percentiles(
     counts.fill(0);
     for (let draw = 0; draw < labels.length; draw += 1) {
       const row = random.below(labels.length);
-      counts[row] = (counts[row] ?? 0) + 1;
+      counts[row] = (counts[row] ?? 0) + (weights?.[row] ?? 1);
     }
     const each = figure(counts);
     // A resample without any fraud says nothing.

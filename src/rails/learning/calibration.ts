@@ -3,7 +3,7 @@ import { exp } from '../model/exp.js';
 import { logisticOf } from './logistic-function.js';
 import { invalid } from './matrix.js';
 import { brier } from './metrics.js';
-import { countOf } from './ranking.js';
+import { countOf, totalOf } from './ranking.js';
 
 /** Calibrated log odds = slope · log odds + intercept. */
 export interface Platt {
@@ -20,25 +20,20 @@ const STEPS = 100;
  * Platt scaling: logistic regression of the truth on the log odds, over rows that the model has not learnt from. Targets are drawn in a little
  * (n₁ + 1 of n₁ + 2), as Platt proposed, so that few rows do not make it certain.
  */
-export function plattOf(logOdds: Float64Array, labels: Uint8Array): Platt {
-  const frauds = countOf(labels);
-  const others = labels.length - frauds;
+export function plattOf(logOdds: Float64Array, labels: Uint8Array, weights?: Float64Array): Platt {
+  const frauds = countOf(labels, weights);
+  const others = totalOf(labels.length, weights) - frauds;
   if (frauds === 0 || others === 0) throw invalid('calibration wants rows of both kinds');
-  const free = fitted(logOdds, labels, (frauds + 1) / (frauds + 2), 1 / (others + 2), undefined);
+  const rows: Rows = { logOdds, labels, weights, high: (frauds + 1) / (frauds + 2), low: 1 / (others + 2) };
+  const free = fitted(rows, undefined);
   if (free.slope >= LEAST_SLOPE) return { ...free, held: false };
-  return { ...fitted(logOdds, labels, (frauds + 1) / (frauds + 2), 1 / (others + 2), LEAST_SLOPE), held: true };
+  return { ...fitted(rows, LEAST_SLOPE), held: true };
 }
 
 /** Newton's method for slope and intercept, or the intercept alone; a step that makes it worse is halved. */
-function fitted(
-  logOdds: Float64Array,
-  labels: Uint8Array,
-  high: number,
-  low: number,
-  held: number | undefined,
-): { readonly slope: number; readonly intercept: number } {
+function fitted(rows: Rows, held: number | undefined): { readonly slope: number; readonly intercept: number } {
   let [slope, intercept] = [held ?? 1, 0];
-  let slopes = slopesAt(logOdds, labels, high, low, slope, intercept);
+  let slopes = slopesAt(rows, slope, intercept);
   for (let step = 0; step < STEPS; step += 1) {
     const { a, b, aa, ab, bb } = slopes;
     const determinant = aa * bb - ab * ab;
@@ -47,7 +42,7 @@ function fitted(
     const before = held === undefined ? a * a + b * b : b * b;
     let next = slopes;
     for (let half = 0; half < 30; half += 1) {
-      next = slopesAt(logOdds, labels, high, low, slope + moveA, intercept + moveB);
+      next = slopesAt(rows, slope + moveA, intercept + moveB);
       if ((held === undefined ? next.a * next.a : 0) + next.b * next.b <= before) break;
       moveA /= 2;
       moveB /= 2;
@@ -60,6 +55,15 @@ function fitted(
   return { slope, intercept };
 }
 
+/** What is fitted to, with the targets of frauds and of others. */
+interface Rows {
+  readonly logOdds: Float64Array;
+  readonly labels: Uint8Array;
+  readonly weights: Float64Array | undefined;
+  readonly high: number;
+  readonly low: number;
+}
+
 interface Slopes {
   readonly a: number;
   readonly b: number;
@@ -69,20 +73,14 @@ interface Slopes {
 }
 
 /** First and second derivatives of the log likelihood by slope (a) and intercept (b). */
-function slopesAt(
-  logOdds: Float64Array,
-  labels: Uint8Array,
-  high: number,
-  low: number,
-  slope: number,
-  intercept: number,
-): Slopes {
+function slopesAt({ logOdds, labels, weights, high, low }: Rows, slope: number, intercept: number): Slopes {
   let [a, b, aa, ab, bb] = [0, 0, 0, 0, 0];
   for (let row = 0; row < labels.length; row += 1) {
     const x = logOdds[row] ?? 0;
     const p = 1 / (1 + exp(-(slope * x + intercept)));
-    const residual = (labels[row] === 1 ? high : low) - p;
-    const curvature = p * (1 - p);
+    const weight = weights?.[row] ?? 1;
+    const residual = weight * ((labels[row] === 1 ? high : low) - p);
+    const curvature = weight * p * (1 - p);
     a += residual * x;
     b += residual;
     aa += curvature * x * x;
@@ -119,29 +117,37 @@ export interface ReliabilityBin {
 }
 
 export interface Reliability {
-  /** From the lowest probabilities to the highest, about equally many rows in each; equal scores stay together. */
+  /** From the lowest probabilities to the highest, about equally many rows (by weight) in each; equal scores stay together. */
   readonly bins: readonly ReliabilityBin[];
   readonly brier: number;
   /** Mean distance between what was said and what was, over the bins, weighted by rows. */
   readonly expectedCalibrationError: number;
 }
 
-export function reliabilityOf(logOdds: Float64Array, labels: Uint8Array, count = 10): Reliability {
+export function reliabilityOf(
+  logOdds: Float64Array,
+  labels: Uint8Array,
+  count = 10,
+  weights?: Float64Array,
+): Reliability {
   const probabilities = logOdds.map(logisticOf);
   const at = (row: number): number => probabilities[row] ?? 0;
   const order = Int32Array.from(labels.keys()).sort((a, b) => at(a) - at(b) || a - b);
   const bins: ReliabilityBin[] = [];
-  let [rows, said, frauds, error] = [0, 0, 0, 0];
+  const total = totalOf(labels.length, weights);
+  let [rows, said, frauds, error, seen] = [0, 0, 0, 0, 0];
   order.forEach((row, place) => {
-    rows += 1;
-    said += at(row);
-    frauds += labels[row] ?? 0;
+    const weight = weights?.[row] ?? 1;
+    rows += weight;
+    seen += weight;
+    said += weight * at(row);
+    frauds += weight * (labels[row] ?? 0);
     const last = place === order.length - 1;
-    const full = place + 1 >= ((bins.length + 1) * order.length) / count;
+    const full = seen >= ((bins.length + 1) * total) / count;
     if (!last && (!full || at(order[place + 1] ?? 0) === at(row))) return;
     bins.push({ rows, meanProbability: said / rows, fraudShare: frauds / rows });
     error += Math.abs(said - frauds);
     [rows, said, frauds] = [0, 0, 0];
   });
-  return { bins, brier: brier(probabilities, labels), expectedCalibrationError: error / labels.length };
+  return { bins, brier: brier(probabilities, labels, weights), expectedCalibrationError: error / total };
 }

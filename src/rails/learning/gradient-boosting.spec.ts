@@ -15,6 +15,7 @@ import { plantedRows, shuffled } from './worlds.kit.js';
 
 const PLAIN: TreeSettings = {
   ...DEFAULT_TREES,
+  minRowsPerLeaf: 1,
   rounds: 20,
   learningRate: 0.2,
   maxDepth: 4,
@@ -217,5 +218,47 @@ describe('a training', () => {
     );
     expect(() => trainTrees(rows, { ...PLAIN, rounds: 600, bags: 2 })).toThrow(/more than 1000 trees/);
     expect(() => trainTrees(rows, { ...PLAIN, monotone: { other: 1 } })).toThrow(/monotone names other/);
+  });
+});
+
+describe('the least number of rows per leaf', () => {
+  /** How many rows of the training come to each leaf of each tree. */
+  function rowsOfLeaves(
+    { trees }: ReturnType<typeof trainTrees>['model'],
+    columns: readonly Float64Array[],
+    rows: number,
+  ): number[] {
+    return trees.flatMap((nodes) => {
+      const counts = new Map<number, number>();
+      for (let row = 0; row < rows; row += 1) {
+        let node = 0;
+        for (let split = nodes[0]?.split; split !== undefined; split = nodes[node]?.split) {
+          const x = columns[split.input]?.[row] ?? Number.NaN;
+          node = (Number.isNaN(x) ? split.missing === 'left' : x < split.threshold) ? split.left : split.right;
+        }
+        counts.set(node, (counts.get(node) ?? 0) + 1);
+      }
+      return [...counts.values()];
+    });
+  }
+
+  const rows = plantedRows(2_000, 77);
+  const settings = { ...DEFAULT_TREES, minRowsPerLeaf: 1, rounds: 15, minChildWeight: 0, maxDepth: 8, maxLeaves: 40 };
+
+  it('is held in every leaf, with and without constraints', () => {
+    for (const monotone of [{}, { trend: -1 } as const])
+      for (const minRowsPerLeaf of [2, 25, 300]) {
+        const { model } = trainTrees(rows, { ...settings, monotone, minRowsPerLeaf });
+        expect(Math.min(...rowsOfLeaves(model, rows.columns, 2_000))).toBeGreaterThanOrEqual(minRowsPerLeaf);
+        expect(model.trees.some((nodes) => nodes.length > 1)).toBe(true);
+      }
+    // Where nothing is demanded, some leaf has fewer.
+    expect(Math.min(...rowsOfLeaves(trainTrees(rows, settings).model, rows.columns, 2_000))).toBeLessThan(25);
+  });
+
+  it('of one changes nothing, and of more than half of the rows leaves no split', () => {
+    expect(trainTrees(rows, { ...settings, minRowsPerLeaf: 1 })).toEqual(trainTrees(rows, settings));
+    const { model } = trainTrees(rows, { ...settings, minRowsPerLeaf: 1_001 });
+    expect(model.trees.every((nodes) => nodes.length === 1)).toBe(true);
   });
 });

@@ -15,6 +15,11 @@ export interface Asked {
   value: number;
   /** The least curvature of a child; the penalty on its square. */
   least: number;
+  /** The least number of rows of a child, and the rows of the node. */
+  leastRows: number;
+  rows: number;
+  /** Where the numbers of rows begin in a histogram: of each slot at half its place. They are there where a child must have more than one. */
+  countsFrom: number;
   penalty: number;
   /** Of the column: how it is constrained. */
   sign: number;
@@ -32,7 +37,7 @@ export interface Found {
 
 /** All cuts of a column, with what is missing on the right or on the left. Where nothing is missing here, it will go with the heavier side. */
 export function scan(
-  { g, h, least, penalty }: Asked,
+  { g, h, least, leastRows, rows, countsFrom, penalty }: Asked,
   found: Found,
   histogram: Float64Array,
   column: number,
@@ -44,14 +49,19 @@ export function scan(
   const noneMissing = (histogram[missing + 1] ?? 0) === 0;
   let leftG = missingLeft ? (histogram[missing] ?? 0) : 0;
   let leftH = missingLeft ? (histogram[missing + 1] ?? 0) : 0;
+  const countsRows = leastRows > 1;
+  let leftRows = missingLeft && countsRows ? (histogram[countsFrom + (missing >> 1)] ?? 0) : 0;
   for (let slot = first; slot < missing - 2; slot += 2) {
     const binH = histogram[slot + 1] ?? 0;
     if (binH === 0) continue;
     leftG += histogram[slot] ?? 0;
     leftH += binH;
+    if (countsRows) leftRows += histogram[countsFrom + (slot >> 1)] ?? 0;
     const rightH = h - leftH;
     if (leftH < least) continue;
     if (rightH < least || rightH <= 0) break;
+    if (countsRows && leftRows < leastRows) continue;
+    if (countsRows && rows - leftRows < leastRows) break;
     const rightG = g - leftG;
     const gain = ((leftG * leftG) / (leftH + penalty) + (rightG * rightG) / (rightH + penalty) - own) / 2;
     if (gain <= found.gain) continue;
@@ -66,7 +76,7 @@ export function scan(
 
 /** The same within the bounds that constrained columns have set above this node. */
 export function scanBounded(
-  { g, h, low, high, value, least, penalty, sign }: Asked,
+  { g, h, low, high, value, least, leastRows, rows, countsFrom, penalty, sign }: Asked,
   found: Found,
   histogram: Float64Array,
   column: number,
@@ -78,14 +88,19 @@ export function scanBounded(
   const noneMissing = (histogram[missing + 1] ?? 0) === 0;
   let leftG = missingLeft ? (histogram[missing] ?? 0) : 0;
   let leftH = missingLeft ? (histogram[missing + 1] ?? 0) : 0;
+  const countsRows = leastRows > 1;
+  let leftRows = missingLeft && countsRows ? (histogram[countsFrom + (missing >> 1)] ?? 0) : 0;
   for (let slot = first; slot < missing - 2; slot += 2) {
     const binH = histogram[slot + 1] ?? 0;
     if (binH === 0) continue;
     leftG += histogram[slot] ?? 0;
     leftH += binH;
+    if (countsRows) leftRows += histogram[countsFrom + (slot >> 1)] ?? 0;
     const rightH = h - leftH;
     if (leftH < least) continue;
     if (rightH < least || rightH <= 0) break;
+    if (countsRows && leftRows < leastRows) continue;
+    if (countsRows && rows - leftRows < leastRows) break;
     const rightG = g - leftG;
     const leftValue = Math.max(low, Math.min(high, -leftG / (leftH + penalty)));
     const rightValue = Math.max(low, Math.min(high, -rightG / (rightH + penalty)));
@@ -149,6 +164,53 @@ export function fillSome(
       const slot = slots[from + (columns[each] ?? 0)] ?? 0;
       histogram[slot] = (histogram[slot] ?? 0) + g;
       histogram[slot + 1] = (histogram[slot + 1] ?? 0) + h;
+    }
+  }
+}
+
+/** The same as `fillWhole`, and how many rows each slot has, from one place of the histogram on. */
+export function fillWholeCounted(
+  histogram: Float64Array,
+  countsFrom: number,
+  slots: Uint16Array | Uint32Array,
+  width: number,
+  rows: Int32Array,
+  pairs: Float64Array,
+  start: number,
+  end: number,
+): void {
+  for (let at = start; at < end; at += 1) {
+    const row = rows[at] ?? 0;
+    const g = pairs[2 * row] ?? 0;
+    const h = pairs[2 * row + 1] ?? 0;
+    const last = (row + 1) * width;
+    for (let place = row * width; place < last; place += 1) {
+      const slot = slots[place] ?? 0;
+      const counted = countsFrom + (slot >> 1);
+      histogram[slot] = (histogram[slot] ?? 0) + g;
+      histogram[slot + 1] = (histogram[slot + 1] ?? 0) + h;
+      histogram[counted] = (histogram[counted] ?? 0) + 1;
+    }
+  }
+}
+
+/** How many rows each slot of these columns has, where sums were filled for some of the columns. */
+export function fillCounts(
+  histogram: Float64Array,
+  countsFrom: number,
+  slots: Uint16Array | Uint32Array,
+  width: number,
+  rows: Int32Array,
+  start: number,
+  end: number,
+  columns: Int32Array,
+): void {
+  const count = columns.length;
+  for (let at = start; at < end; at += 1) {
+    const from = (rows[at] ?? 0) * width;
+    for (let each = 0; each < count; each += 1) {
+      const place = countsFrom + ((slots[from + (columns[each] ?? 0)] ?? 0) >> 1);
+      histogram[place] = (histogram[place] ?? 0) + 1;
     }
   }
 }

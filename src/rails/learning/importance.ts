@@ -2,7 +2,7 @@ import type { LinearModel, TreeModel } from '../model/bundle.schema.js';
 import type { TrainingMatrix } from './matrix.js';
 import { logOddsOf } from './predict.js';
 import { SeededRandom } from './random.js';
-import { averagePrecision } from './ranking.js';
+import { qualityOf, rankingOf } from './ranking.js';
 
 export interface Importance {
   readonly name: string;
@@ -21,12 +21,14 @@ export function gainImportance(names: readonly string[], gain: Float64Array): re
  */
 export function permutationImportance(
   model: LinearModel | TreeModel,
-  { names, columns, labels }: TrainingMatrix,
+  { names, columns, labels, weights }: TrainingMatrix,
   seed: number,
   repeats = 3,
 ): readonly Importance[] {
   const rows = labels.length;
-  const whole = averagePrecision(logOddsOf(model, columns, rows), labels) ?? 0;
+  const precisionOf = (values: readonly Float64Array[]): number =>
+    qualityOf(rankingOf(logOddsOf(model, values, rows)), labels, weights).averagePrecision ?? 0;
+  const whole = precisionOf(columns);
   return greatestFirst(
     names.map((name, at) => {
       let lost = 0;
@@ -35,7 +37,7 @@ export function permutationImportance(
         const dealt = columns.map((column, each) =>
           each === at ? Float64Array.from(order, (place) => column[place] ?? 0) : column,
         );
-        lost += whole - (averagePrecision(logOddsOf(model, dealt, rows), labels) ?? 0);
+        lost += whole - precisionOf(dealt);
       }
       return { name, value: lost / repeats };
     }),

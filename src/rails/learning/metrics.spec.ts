@@ -1,7 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { brier, cardPrecisionAt, costCurve, logLoss, probabilitiesOf, sliceQualities } from './metrics.js';
-import { averagePrecision, qualityOf, rankingOf, recallAt, rocAuc, thresholdCurve } from './ranking.js';
+import { reliabilityOf, plattOf } from './calibration.js';
+import { averagePrecision, looked, qualityOf, rankingOf, recallAt, rocAuc, thresholdCurve } from './ranking.js';
 
 /** Few different scores, so that many are equal. */
 const rows = fc.array(fc.record({ score: fc.integer({ min: -5, max: 5 }), label: fc.integer({ min: 0, max: 1 }) }), {
@@ -137,5 +138,69 @@ describe('probabilities', () => {
       ['a', 3, 1, 0.5],
       ['b', 1, 0, null],
     ]);
+  });
+});
+
+describe('a weight', () => {
+  it('is as good as the row so many times, in every figure', () => {
+    const weighted = fc.array(
+      fc.record({
+        score: fc.integer({ min: -5, max: 5 }),
+        label: fc.integer({ min: 0, max: 1 }),
+        weight: fc.integer({ min: 1, max: 4 }),
+      }),
+      { minLength: 4, maxLength: 30 },
+    );
+    fc.assert(
+      fc.property(weighted, fc.double({ min: 0, max: 1, noNaN: true }), (drawn, share) => {
+        const of = [...drawn, { score: 1, label: 1, weight: 2 }, { score: 0, label: 0, weight: 3 }];
+        const many = of.flatMap((row) => Array.from({ length: row.weight }, () => row));
+        const weights = Float64Array.from(of, ({ weight }) => weight);
+        const [scores, labels, manyScores, manyLabels] = [scoresOf(of), labelsOf(of), scoresOf(many), labelsOf(many)];
+        const near = (one: unknown, other: unknown): void => {
+          const [a, b] = [one, other].map(
+            (each) =>
+              JSON.parse(JSON.stringify(each), (_, value: unknown) =>
+                typeof value === 'number' ? Number(value.toPrecision(9)) : value,
+              ) as unknown,
+          );
+          expect(a).toEqual(b);
+        };
+        near(
+          looked(rankingOf(scores), labels, share, weights).caught,
+          looked(rankingOf(manyScores), manyLabels, share).caught,
+        );
+        near(thresholdCurve(scores, labels, 1e9, weights), thresholdCurve(manyScores, manyLabels, 1e9));
+        const amounts = (rows: Rows): Float64Array => Float64Array.from(rows, ({ score }) => 10 + score);
+        near(
+          costCurve(scores, labels, amounts(of), 3, 1e9, weights),
+          costCurve(manyScores, manyLabels, amounts(many), 3, 1e9),
+        );
+        const [p, manyP] = [probabilitiesOf(scores), probabilitiesOf(manyScores)];
+        near(logLoss(p, labels, weights), logLoss(manyP, manyLabels));
+        near(brier(p, labels, weights), brier(manyP, manyLabels));
+        near(reliabilityOf(scores, labels, 4, weights), reliabilityOf(manyScores, manyLabels, 4));
+        near(plattOf(scores, labels, weights), plattOf(manyScores, manyLabels));
+        const figures = (of: ReturnType<typeof sliceQualities>) => of.map(({ rows: _, frauds: __, ...rest }) => rest);
+        near(
+          figures(
+            sliceQualities(
+              of.map(() => 'all'),
+              scores,
+              labels,
+              weights,
+            ),
+          ),
+          figures(
+            sliceQualities(
+              many.map(() => 'all'),
+              manyScores,
+              manyLabels,
+            ),
+          ),
+        );
+      }),
+      { numRuns: 50 },
+    );
   });
 });

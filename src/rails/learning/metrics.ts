@@ -1,7 +1,7 @@
 import { logisticOf } from './logistic-function.js';
 import { ln } from '../model/ln.js';
 import { invalid } from './matrix.js';
-import { countOf, type Quality, qualityOf, rankingOf } from './ranking.js';
+import { countOf, type Quality, qualityOf, rankingOf, totalOf } from './ranking.js';
 
 /**
  * Card precision at k: of the k cards of a day with the highest score (a card's score is the highest of its payments that day), the
@@ -53,21 +53,22 @@ export function probabilitiesOf(logOdds: Float64Array): Float64Array {
 }
 
 /** Mean of −ln of what was said of the truth. A probability of 0 or 1 counts as 2^-52 from it: one certain error must not be infinite. */
-export function logLoss(probabilities: Float64Array, labels: Uint8Array): number {
+export function logLoss(probabilities: Float64Array, labels: Uint8Array, weights?: Float64Array): number {
   const edge = 2 ** -52;
   let sum = 0;
   for (let row = 0; row < labels.length; row += 1) {
     const p = Math.max(edge, Math.min(1 - edge, probabilities[row] ?? 0));
-    sum -= ln(labels[row] === 1 ? p : 1 - p);
+    sum -= (weights?.[row] ?? 1) * ln(labels[row] === 1 ? p : 1 - p);
   }
-  return sum / labels.length;
+  return sum / totalOf(labels.length, weights);
 }
 
 /** Mean squared distance between the probability and the truth. */
-export function brier(probabilities: Float64Array, labels: Uint8Array): number {
+export function brier(probabilities: Float64Array, labels: Uint8Array, weights?: Float64Array): number {
   let sum = 0;
-  for (let row = 0; row < labels.length; row += 1) sum += ((probabilities[row] ?? 0) - (labels[row] ?? 0)) ** 2;
-  return sum / labels.length;
+  for (let row = 0; row < labels.length; row += 1)
+    sum += (weights?.[row] ?? 1) * ((probabilities[row] ?? 0) - (labels[row] ?? 0)) ** 2;
+  return sum / totalOf(labels.length, weights);
 }
 
 export interface CostPoint {
@@ -99,22 +100,25 @@ export function costCurve(
   amounts: Float64Array,
   alertCost: number,
   most = Number.POSITIVE_INFINITY,
+  weights?: Float64Array,
 ): CostCurve {
   if (amounts.length !== labels.length) throw invalid(`${amounts.length} amounts for ${labels.length} rows`);
   const { order, ends } = rankingOf(scores);
   let missed = 0;
-  for (let row = 0; row < labels.length; row += 1) if (labels[row] === 1) missed += amounts[row] ?? 0;
+  const lost = (row: number): number => (labels[row] === 1 ? (weights?.[row] ?? 1) * (amounts[row] ?? 0) : 0);
+  for (let row = 0; row < labels.length; row += 1) missed += lost(row);
   const none: CostPoint = { threshold: null, alerts: 0, missed, cost: missed };
   const points = [none];
   let cheapest = none;
-  let [place, next] = [0, 0];
+  let [place, next, alerts] = [0, 0, 0];
   ends.forEach((end, step) => {
     for (; place < end; place += 1) {
       const row = order[place] ?? 0;
-      if (labels[row] === 1) missed -= amounts[row] ?? 0;
+      alerts += weights?.[row] ?? 1;
+      missed -= lost(row);
     }
     const threshold = scores[order[end - 1] ?? 0] ?? 0;
-    const point = { threshold, alerts: end, missed, cost: missed + end * alertCost };
+    const point = { threshold, alerts, missed, cost: missed + alerts * alertCost };
     if (point.cost < cheapest.cost) cheapest = point;
     if (end < next && step < ends.length - 1) return;
     next = end + order.length / most;
@@ -128,14 +132,20 @@ export interface SliceQuality extends Quality {
   readonly rows: number;
   readonly frauds: number;
   readonly meanProbability: number;
+  readonly fraudShare: number;
   readonly brier: number;
 }
 
-/** The same figures for each part of the rows, largest first. @param slices the part that each row belongs to */
+/**
+ * The same figures for each part of the rows, largest first. Rows and frauds are counted as they are, the rest by weight.
+ *
+ * @param slices the part that each row belongs to
+ */
 export function sliceQualities(
   slices: readonly string[],
   logOdds: Float64Array,
   labels: Uint8Array,
+  weights?: Float64Array,
 ): readonly SliceQuality[] {
   if (slices.length !== labels.length) throw invalid(`${slices.length} slices for ${labels.length} rows`);
   const rowsOfSlice = new Map<string, number[]>();
@@ -147,14 +157,17 @@ export function sliceQualities(
   const found = [...rowsOfSlice].map(([slice, rows]) => {
     const own = Float64Array.from(rows, (row) => logOdds[row] ?? 0);
     const ownLabels = Uint8Array.from(rows, (row) => labels[row] ?? 0);
+    const ownWeights = weights === undefined ? undefined : Float64Array.from(rows, (row) => weights[row] ?? 0);
     const probabilities = probabilitiesOf(own);
+    const total = totalOf(rows.length, ownWeights);
     return {
       slice,
       rows: rows.length,
       frauds: countOf(ownLabels),
-      ...qualityOf(rankingOf(own), ownLabels),
-      meanProbability: probabilities.reduce((sum, each) => sum + each, 0) / rows.length,
-      brier: brier(probabilities, ownLabels),
+      ...qualityOf(rankingOf(own), ownLabels, ownWeights),
+      meanProbability: probabilities.reduce((sum, each, row) => sum + (ownWeights?.[row] ?? 1) * each, 0) / total,
+      fraudShare: countOf(ownLabels, ownWeights) / total,
+      brier: brier(probabilities, ownLabels, ownWeights),
     };
   });
   return found.sort((a, b) => b.rows - a.rows || (a.slice < b.slice ? -1 : 1));

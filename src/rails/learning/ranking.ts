@@ -66,14 +66,29 @@ export function rocAuc(scores: Float64Array, labels: Uint8Array): number | null 
  * Share of the frauds among the highest scores, for each share of all rows that may be looked at. Somebody who has time for so
  * many takes exactly so many: equal scores at the edge are taken in the order of the rows.
  */
-export function recallAt({ order }: Ranking, labels: Uint8Array, shares: readonly number[]): readonly number[] {
+export function recallAt(ranking: Ranking, labels: Uint8Array, shares: readonly number[]): readonly number[] {
   const frauds = countOf(labels);
-  return shares.map((share) => {
-    const looked = order.subarray(0, Math.round(share * order.length));
-    let caught = 0;
-    for (const row of looked) if (labels[row] === 1) caught += 1;
-    return caught / frauds;
-  });
+  return shares.map((share) => looked(ranking, labels, share).caught / frauds);
+}
+
+export interface Looked {
+  readonly alerts: number;
+  readonly caught: number;
+  /** The last row that was looked at; null: none was. */
+  readonly last: number | null;
+}
+
+/** What is found among the highest scores by whoever has time for this share of all rows. Of a row that only fits in part, the part counts. */
+export function looked({ order }: Ranking, labels: Uint8Array, share: number, weights?: Float64Array): Looked {
+  const most = Math.round(share * totalOf(labels.length, weights));
+  let [alerts, caught, place] = [0, 0, 0];
+  for (; place < order.length && alerts < most; place += 1) {
+    const row = order[place] ?? 0;
+    const count = Math.min(weights?.[row] ?? 1, most - alerts);
+    alerts += count;
+    if (labels[row] === 1) caught += count;
+  }
+  return { alerts, caught, last: place === 0 ? null : (order[place - 1] ?? null) };
 }
 
 /** What a threshold gives: everything whose score is at least so high is an alert. */
@@ -90,27 +105,39 @@ export function thresholdCurve(
   scores: Float64Array,
   labels: Uint8Array,
   most = Number.POSITIVE_INFINITY,
+  weights?: Float64Array,
 ): readonly ThresholdPoint[] {
   const { order, ends } = rankingOf(scores);
-  const frauds = countOf(labels);
+  const frauds = countOf(labels, weights);
   const points: ThresholdPoint[] = [];
-  let [caught, place, next] = [0, 0, 0];
+  let [alerts, caught, place, next] = [0, 0, 0, 0];
   ends.forEach((end, step) => {
-    for (; place < end; place += 1) caught += labels[order[place] ?? 0] ?? 0;
+    for (; place < end; place += 1) {
+      const row = order[place] ?? 0;
+      const count = weights?.[row] ?? 1;
+      alerts += count;
+      if (labels[row] === 1) caught += count;
+    }
     if (end < next && step < ends.length - 1) return;
     next = end + order.length / most;
     const threshold = scores[order[end - 1] ?? 0] ?? 0;
     points.push({
       threshold,
-      alerts: end,
+      alerts,
       caught,
-      precision: caught / end,
+      precision: alerts === 0 ? 0 : caught / alerts,
       recall: frauds === 0 ? 0 : caught / frauds,
     });
   });
   return points;
 }
 
-export function countOf(labels: Uint8Array): number {
-  return labels.reduce((sum, label) => sum + label, 0);
+/** Frauds, by weight where there are weights. */
+export function countOf(labels: Uint8Array, weights?: Float64Array): number {
+  return labels.reduce((sum, label, row) => sum + label * (weights?.[row] ?? 1), 0);
+}
+
+/** What so many rows stand for. */
+export function totalOf(rows: number, weights?: Float64Array): number {
+  return weights === undefined ? rows : weights.reduce((sum, weight) => sum + weight, 0);
 }

@@ -1,21 +1,19 @@
 import { ProbityError } from '../errors/probity-error.js';
 import { type Surroundings, trainTrees } from './gradient-boosting.js';
-import { splitByTime, type TrainingMatrix } from './matrix.js';
+import type { TrainingMatrix } from './matrix.js';
 import { logOddsOf } from './predict.js';
 import { SeededRandom } from './random.js';
-import { averagePrecision } from './ranking.js';
+import { qualityOf, rankingOf } from './ranking.js';
 import { DEFAULT_TREES, type TreeSettings } from './tree-settings.js';
 
 export interface SearchBudget {
   readonly seed: number;
   readonly trials: number;
-  /** The last share of the rows, by time, on which the trials are judged. */
-  readonly validationShare: number;
 }
 
 export interface Trial {
   readonly settings: TreeSettings;
-  /** On the later rows, which the trial has not learnt from. */
+  /** On the later rows, which the trial has not learnt from; by weight. */
   readonly averagePrecision: number;
 }
 
@@ -26,30 +24,32 @@ export interface SearchResult {
 }
 
 export interface SearchSurroundings extends Pick<Surroundings, 'stopped'> {
+  /** Asked before each trial but the first: what was tried so far is then all there is. */
+  readonly enough?: () => boolean;
   readonly observe?: (trial: Trial, number: number) => void;
 }
 
 /**
- * Tries settings drawn by chance from fixed ranges, trains each on the earlier rows and judges it on the later ones. The best of many trials looks
+ * Tries settings drawn by chance from fixed ranges, trains each on the one part of the rows and judges it on the later ones. The best of many trials looks
  * better on those rows than it is: what it is worth must be measured on others, later still.
  *
  * @param around what every trial has in common (constraints, weights, bags); the first trial is of exactly these settings
  */
 export function searchTrees(
-  matrix: TrainingMatrix,
-  { seed, trials, validationShare }: SearchBudget,
+  { train, later }: { readonly train: TrainingMatrix; readonly later: TrainingMatrix },
+  { seed, trials }: SearchBudget,
   around: TreeSettings = DEFAULT_TREES,
-  { observe, stopped }: SearchSurroundings = {},
+  { observe, stopped, enough }: SearchSurroundings = {},
 ): SearchResult {
   if (!(Number.isInteger(trials) && trials >= 1 && trials <= 1_000))
     throw new ProbityError('LEARNING_SETTINGS_INVALID', `trials is a whole number from 1 to 1,000, not ${trials}`);
-  const { train, later } = splitByTime(matrix, validationShare);
   const random = new SeededRandom(seed);
   const found: Trial[] = [];
-  for (let trial = 0; trial < trials; trial += 1) {
+  for (let trial = 0; trial < trials && !(trial > 0 && enough?.() === true); trial += 1) {
     const settings = trial === 0 ? around : drawn(around, random);
     const { model } = trainTrees(train, settings, stopped === undefined ? {} : { stopped });
-    const precision = averagePrecision(logOddsOf(model, later.columns, later.labels.length), later.labels);
+    const ranking = rankingOf(logOddsOf(model, later.columns, later.labels.length));
+    const { averagePrecision: precision } = qualityOf(ranking, later.labels, later.weights);
     if (precision === null)
       throw new ProbityError(
         'LEARNING_ROWS_INVALID',

@@ -1,5 +1,16 @@
 import type { BinnedRows, Cuts } from './binning.js';
-import { type Asked, divide, fillSome, fillWhole, type Found, scan, scanBounded, subtract } from './histograms.js';
+import {
+  type Asked,
+  divide,
+  fillCounts,
+  fillSome,
+  fillWhole,
+  fillWholeCounted,
+  type Found,
+  scan,
+  scanBounded,
+  subtract,
+} from './histograms.js';
 import type { SeededRandom } from './random.js';
 
 export interface GrowthSettings {
@@ -7,6 +18,8 @@ export interface GrowthSettings {
   readonly maxLeaves: number;
   /** The least sum of p(1 − p), times weights, on each side of a split. */
   readonly minChildWeight: number;
+  /** The least number of rows on each side of a split. */
+  readonly minRowsPerLeaf: number;
   /** Penalty on the squares of what the leaves say. */
   readonly l2: number;
   /** What a split must gain. */
@@ -63,7 +76,7 @@ export class TreeGrower {
   readonly #bestG: Float64Array;
   readonly #bestH: Float64Array;
   readonly #tried: Int32Array;
-  readonly #asked: Asked = { g: 0.5, h: 0.5, low: 0.5, high: 0.5, value: 0.5, least: 0.5, penalty: 0.5, sign: 0 };
+  readonly #asked: Asked;
   readonly #found: Found = { gain: 0.5, column: -1, slot: 0, g: 0.5, h: 0.5, missingLeft: false };
 
   constructor(binned: BinnedRows, cuts: Cuts, settings: GrowthSettings, scale: number) {
@@ -83,6 +96,11 @@ export class TreeGrower {
     [this.#bestGain, this.#bestG, this.#bestH] = [floats(), floats(), floats()];
     this.#bestMissingLeft = new Uint8Array(nodes);
     this.#tried = new Int32Array(binned.columns);
+    this.#asked = {
+      ...{ g: 0.5, h: 0.5, low: 0.5, high: 0.5, value: 0.5, least: 0.5, penalty: 0.5, sign: 0, rows: 0 },
+      leastRows: settings.minRowsPerLeaf,
+      countsFrom: cuts.size,
+    };
     this.tree = {
       size: 0,
       column: ints(),
@@ -155,7 +173,8 @@ export class TreeGrower {
   #mayBeSplit(node: number): boolean {
     return (
       (this.#depth[node] ?? 0) < this.#settings.maxDepth &&
-      (this.#sumH[node] ?? 0) >= 2 * this.#settings.minChildWeight * this.#scale
+      (this.#sumH[node] ?? 0) >= 2 * this.#settings.minChildWeight * this.#scale &&
+      (this.end[node] ?? 0) - (this.start[node] ?? 0) >= 2 * this.#settings.minRowsPerLeaf
     );
   }
 
@@ -231,7 +250,7 @@ export class TreeGrower {
   }
 
   #taken(): Float64Array {
-    return this.#free.pop() ?? new Float64Array(this.#cuts.size);
+    return this.#free.pop() ?? new Float64Array(this.#cuts.size * (this.#settings.minRowsPerLeaf > 1 ? 1.5 : 1));
   }
 
   #release(node: number): void {
@@ -244,8 +263,13 @@ export class TreeGrower {
   #fill(histogram: Float64Array, pairs: Float64Array, start: number, end: number, columns: Int32Array): void {
     const { slots, columns: width } = this.#binned;
     histogram.fill(0);
-    if (columns.length === width) fillWhole(histogram, slots, width, this.rows, pairs, start, end);
+    // Numbers of rows stand behind the sums, so that what a parent has less its child is found for both by one subtraction.
+    const [whole, counted] = [columns.length === width, this.#settings.minRowsPerLeaf > 1];
+    const from = this.#cuts.size;
+    if (whole && counted) fillWholeCounted(histogram, from, slots, width, this.rows, pairs, start, end);
+    else if (whole) fillWhole(histogram, slots, width, this.rows, pairs, start, end);
     else fillSome(histogram, slots, width, this.rows, pairs, start, end, columns);
+    if (counted && !whole) fillCounts(histogram, from, slots, width, this.rows, start, end, columns);
   }
 
   /** Rows that go left stand before those that go right, both in the order that they had. Returns where the right ones begin. */
@@ -272,6 +296,7 @@ export class TreeGrower {
     asked.value = this.tree.value[node] ?? 0;
     asked.least = minChildWeight * this.#scale;
     asked.penalty = l2 * this.#scale;
+    asked.rows = (this.end[node] ?? 0) - (this.start[node] ?? 0);
     const found = this.#found;
     found.gain = minGain * this.#scale;
     found.column = -1;

@@ -9,6 +9,8 @@ export interface TreeSettings {
   readonly maxLeaves: number;
   /** The least Σ p(1 − p) on each side of a split: of rows that are almost surely no fraud many are needed. */
   readonly minChildWeight: number;
+  /** The least number of rows on each side of a split, whatever they weigh: where it is more than one, a weight of 2 is not quite the row twice. */
+  readonly minRowsPerLeaf: number;
   readonly l2: number;
   readonly minGain: number;
   /** Share of the rows that each tree sees. */
@@ -35,6 +37,7 @@ export const DEFAULT_TREES: TreeSettings = {
   maxDepth: 4,
   maxLeaves: 16,
   minChildWeight: 1,
+  minRowsPerLeaf: 50,
   l2: 0.1,
   minGain: 0,
   rowShare: 1,
@@ -60,6 +63,7 @@ const RANGES: Readonly<Record<Exclude<keyof TreeSettings, 'monotone'>, Range>> =
   maxDepth: { from: 1, to: 30, whole: true },
   maxLeaves: { from: 2, to: 2_048, whole: true },
   minChildWeight: { from: 0, to: 1e9 },
+  minRowsPerLeaf: { from: 1, to: 1e9, whole: true },
   l2: { from: 0, to: 1e9 },
   minGain: { from: 0, to: 1e9 },
   rowShare: { from: 0.01, to: 1 },

@@ -1,0 +1,3 @@
+import { modelsSuite } from './models.cases.js';
+
+modelsSuite(['all']);

@@ -80,6 +80,12 @@ export function governanceSuite(groups: readonly string[], { whole = false } = {
       return decision;
     }
 
+    async function flow(): Promise<readonly Decision[]> {
+      const made: Decision[] = [];
+      for (let n = 0; n < 12; n += 1) made.push(await decided());
+      return made;
+    }
+
     const wish = (more: object): object => ({
       reason: 'a test',
       idempotency_key: randomBytes(8).toString('hex'),
@@ -132,11 +138,6 @@ export function governanceSuite(groups: readonly string[], { whole = false } = {
     it('change while payments flow: each is decided, and cites one of the revisions', async () => {
       const before = await shown('df.rules');
       const rev = await approved('df.rules', otherRules);
-      const flow = async (): Promise<Decision[]> => {
-        const made: Decision[] = [];
-        for (let n = 0; n < 12; n += 1) made.push(await decided());
-        return made;
-      };
       const flowing = [flow(), flow()];
       await decided();
       await did(operator, 'df.rules/activate', { revision: rev.revision, expected: await head('df.rules') });
@@ -174,21 +175,40 @@ export function governanceSuite(groups: readonly string[], { whole = false } = {
       expect(found).toMatchObject({ state: 'DONE', compared: payments, equal: payments, not_made_again: 0 });
     }, 60_000);
 
-    it('hold at the door, too, at once', async () => {
+    it('hold at the door while payments flow: every event has one receipt, and each cites one of the revisions', async () => {
+      const { policy_rev: before } = await shown('ig.admission');
       const rev = await approved('ig.admission', (body) => ({
         ...body,
         limits: { ...(body['limits'] as Body), event_bytes_max: 262_143 },
       }));
-      await did(operator, 'ig.admission/activate', { revision: rev.revision, expected: await head('ig.admission') });
       const ig = await door.client('ig');
-      const admittedUnder = async (): Promise<readonly PolicyRev[]> => {
-        const { source_event } = await decided();
-        const { body } = await ig.get(`/v1/receipts?event_id=${source_event.event_id}&run_id=${run}`);
+      const admittedUnder = async (eventId: string): Promise<readonly PolicyRev[]> => {
+        const { body } = await ig.get(`/v1/receipts?event_id=${eventId}&run_id=${run}`);
         return (body as { receipts: { policy_rev: PolicyRev }[] }).receipts.map(({ policy_rev }) => policy_rev);
       };
-      await eventually(admittedUnder, ([first]) => first?.revision === rev.revision, 15_000);
-      expect(await admittedUnder()).toEqual([rev]);
-    }, 60_000);
+      const flowing = [flow(), flow()];
+      const first = await decided();
+      await did(operator, 'ig.admission/activate', { revision: rev.revision, expected: await head('ig.admission') });
+      await eventually(
+        async () => (await admittedUnder((await decided()).source_event.event_id))[0]?.revision,
+        (revision) => revision === rev.revision,
+        15_000,
+      );
+      const flowed = (await Promise.all(flowing)).flat();
+      const last = await decided();
+      expect(flowed).toHaveLength(24);
+      // Payments and their decisions, both admitted by the gate.
+      const ids = [first, ...flowed, last].flatMap(({ source_event, decision_id }): string[] => [
+        source_event.event_id,
+        decision_id,
+      ]);
+      const receipts = await Promise.all(ids.map((id) => admittedUnder(id)));
+      for (const each of receipts) {
+        expect(each).toHaveLength(1);
+        expect([before, rev]).toContainEqual(each[0]);
+      }
+      expect([receipts[0], receipts.at(-1)]).toEqual([[before], [rev]]);
+    }, 90_000);
 
     it('that something is built from at the start wait for it, and say so', async () => {
       const rev = await approved('edge.producers', (body) => ({ ...body }));

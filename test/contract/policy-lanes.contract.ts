@@ -62,10 +62,8 @@ export function policyLanesSuite(open: () => { readonly database: Database; read
     {
       policy_id: id('a'),
       schema: body,
-      checkAmong: ((own: { x: number }, bodyOf: (other: string) => unknown) =>
-        own.x > (bodyOf(id('limit')) as { x: number }).x
-          ? [{ pointer: '/x', sentence: 'is above the limit' }]
-          : []),
+      checkAmong: (own: { x: number }, bodyOf: (other: string) => unknown) =>
+        own.x > (bodyOf(id('limit')) as { x: number }).x ? [{ pointer: '/x', sentence: 'is above the limit' }] : [],
     },
     { policy_id: id('limit'), schema: body },
     { policy_id: id('slow'), schema: body, takesEffect: 'at_restart' },

@@ -256,14 +256,15 @@ export interface Worker {
   readonly executor: ActionExecutor;
   readonly publisher: OutcomePublisher;
   readonly logs: () => readonly { readonly event: string }[];
+  /** Another policy is in force from now on. */
+  readonly activate: (policy: ActionsPolicy) => void;
   readonly close: () => void;
 }
 
 export function workerOf({ database, clock, policy, gate, secrets, resolve, random }: WorkerParts): Worker {
   const { telemetry, lines } = recordedTelemetry();
-  const policies = new StaticPolicies(
-    new Map([[ACTIONS_POLICY.policy_id, sealPolicy('al.actions', 1, policy as never)]]),
-  );
+  const inForce = new Map([[ACTIONS_POLICY.policy_id, sealPolicy('al.actions', 1, policy as never)]]);
+  const policies = new StaticPolicies(inForce);
   const store = new ActionsLayerStore(database);
   const signals = new ActionSignals(telemetry);
   const publisher = new OutcomePublisher(store, gate ?? new ToldGate(), signals, clock, telemetry);
@@ -275,6 +276,9 @@ export function workerOf({ database, clock, policy, gate, secrets, resolve, rand
     publisher,
     consumer: new ActionsLayerConsumer(store, policies, publisher, executor, signals, clock, telemetry),
     logs: () => lines() as readonly { readonly event: string }[],
+    activate: (next) => {
+      inForce.set(ACTIONS_POLICY.policy_id, sealPolicy('al.actions', 2, next as never));
+    },
     close: () => {
       caller.close();
     },

@@ -571,6 +571,48 @@ export function outwardActionsSuite(open: () => Database): void {
     expect(start).not.toThrow(secret ?? 'nothing');
   });
 
+  describe('targets that a policy brings while the unit runs', () => {
+    const served = async (usable: boolean): Promise<Worker> => {
+      const worker = life({}, { targets: {} });
+      worker.executor.onApplicationBootstrap();
+      await clock.advance(2_000);
+      // The clock goes on while the receiver answers in its own time.
+      const change = { timeout_ms: 60_000, ...(usable ? {} : { secret: { env: 'NOBODY_HAS_IT' } }) };
+      const shop = targetAt(receiver.port, change);
+      worker.activate({ ...ALLOW, targets: { shop } });
+      return worker;
+    };
+
+    it('are served without a restart', async () => {
+      const worker = await served(true);
+      const one = asked();
+      await worker.consumer.take(batch(envelope(one)));
+      const ended = async (): Promise<unknown> => {
+        await clock.advance(500);
+        return (await store.action(one.idempotency_key))?.outcome_id ?? null;
+      };
+      await eventually(ended, (id) => id !== null, 10_000);
+      await worker.executor.onModuleDestroy();
+      expect(receiver.effects.size).toBe(1);
+      expect(await told()).toMatchObject([{ status: 'EXECUTED', policy_rev: { revision: 2 } }]);
+    });
+
+    it('are told of where they cannot be spoken to, and what is asked of them ends as failed', async () => {
+      const worker = await served(false);
+      const one = asked();
+      await worker.consumer.take(batch(envelope(one)));
+      const ended = async (): Promise<unknown> => {
+        await clock.advance(5_000);
+        return (await store.action(one.idempotency_key))?.outcome_id ?? null;
+      };
+      await eventually(ended, (id) => id !== null, 10_000);
+      await worker.executor.onModuleDestroy();
+      expect(receiver.effects.size).toBe(0);
+      expect(worker.logs().filter(({ event }) => event === 'al_target_unusable')).toHaveLength(1);
+      expect(await told()).toMatchObject([{ status: 'FAILED' }]);
+    });
+  });
+
   it('a notification is a row of its own, and a line of the log', async () => {
     const one = intent({ action_type: 'notify', action_domain: 'notify' });
     const worker = life();

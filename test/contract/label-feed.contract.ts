@@ -11,7 +11,7 @@ import { canonicalJson } from '../../src/rails/canonical-json.js';
 import { asTopicName } from '../../src/rails/eb-ref.js';
 import type { Label } from '../../src/rails/events/label.schema.js';
 import { readEvent } from '../../src/rails/events/read-event.js';
-import { sealPolicy } from '../../src/rails/policy-rev.js';
+import { type SealedPolicy, sealPolicy } from '../../src/rails/policy-rev.js';
 import { asUtcMicros } from '../../src/rails/time.js';
 import type { BusRecord } from '../../src/substrate/bus/bus.port.js';
 import { fromEverywhere, readAll } from '../../src/substrate/bus/contract/kit.js';
@@ -72,10 +72,11 @@ export function labelFeedSuite(ground: () => LabelGround): void {
     publish: 'all' | 'fraud_and_corrections' = 'fraud_and_corrections',
     batch = 2,
     ledger = new LedgerStore(ground().database),
+    inForce = (policy: SealedPolicy): ReadonlyMap<string, SealedPolicy> => new Map([[FEED_POLICY.policy_id, policy]]),
   ) {
     const { database, bus, objects } = ground();
     const policy = sealPolicy('labels.feed', 1, { publish, batch_labels_max: batch });
-    const policies = new StaticPolicies(new Map([[FEED_POLICY.policy_id, policy]]));
+    const policies = new StaticPolicies(inForce(policy));
     const store = new LabelStoreStore(database);
     const clock = new SystemClock();
     const { telemetry, metricsText } = recordedTelemetry();
@@ -184,6 +185,22 @@ export function labelFeedSuite(ground: () => LabelGround): void {
     const labels = await published(run);
     expect(told(run, labels)).toEqual(FRAUDS_AND_CORRECTION);
     expect(new Set(labels.map(({ observed_at_utc }) => observed_at_utc))).toEqual(new Set([T(1), T(3), T(4), T(5)]));
+  });
+
+  it('chooses and cites by one revision to the end, whichever comes into force meanwhile', async () => {
+    const run = await made({ labels: labelRows, partRows: 2 });
+    // Whoever asks again is told of the next revision, which chooses otherwise.
+    let asked = 0;
+    const unit = open(undefined, 1, undefined, (policy) => {
+      const other = sealPolicy('labels.feed', 2, { publish: 'all', batch_labels_max: 1 });
+      return { get: () => (asked++ === 0 ? policy : other) } as never;
+    });
+    unit.start();
+    await read(unit.consumer, run);
+    expect(await ended(unit, run)).toMatchObject({ state: 'DONE', published: 4 });
+    const labels = await published(run);
+    expect(told(run, labels)).toEqual(FRAUDS_AND_CORRECTION);
+    expect(new Set(labels.map(({ policy_rev }) => policy_rev.revision))).toEqual(new Set([1]));
   });
 
   it('publishes all of them where the policy says so, and READY that comes again changes nothing', async () => {

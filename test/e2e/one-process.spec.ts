@@ -77,6 +77,7 @@ describe.each([
       ['database', true],
       ['bus', true],
       ['objects', true],
+      ['policies', true],
     ]);
     expect(roles).toEqual(['ledger', 'teller']);
   });

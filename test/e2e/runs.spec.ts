@@ -115,6 +115,7 @@ describe('runs over HTTP, the engine called through the wire', () => {
       'labels.store',
       'cases.workbench',
       'mpr.registry',
+      'ops.governance',
       'ofp.features',
     );
     running = await boot({

@@ -11,12 +11,14 @@ import type { RunId } from '../../rails/pins.js';
 import { compareUtc, fromEpochMs, parseUtc, toEpochMicros, type UtcMicros } from '../../rails/time.js';
 import { Bus } from '../../substrate/bus/bus.port.js';
 import { Clock } from '../../substrate/clock/clock.port.js';
+import { PolicyArchive } from '../../substrate/policy/policy.archive.js';
 import { outgoing } from '../../substrate/rpc/outgoing.js';
 import { Telemetry } from '../../substrate/telemetry/telemetry.port.js';
 import { LabelStorePort } from '../label-store/label-store.port.js';
 import { BundleSource } from './bundle-source.js';
+import { CitedPolicies } from './cited-policies.js';
 import { EngineInForce } from './decision-fabric.engine.js';
-import { type Candidate, candidateOf, enginesUnder } from './dry-run.candidate.js';
+import { type Candidate, candidateOf } from './dry-run.candidate.js';
 import {
   candidateInputs,
   changeOf,
@@ -87,6 +89,7 @@ export class DryRunService implements OnModuleDestroy {
     private readonly models: ExternalModels,
     private readonly store: DryRunStore,
     private readonly labels: LabelStorePort,
+    private readonly archive: PolicyArchive,
     private readonly bus: Bus,
     private readonly clock: Clock,
     private readonly telemetry: Telemetry,
@@ -219,7 +222,7 @@ export class DryRunService implements OnModuleDestroy {
   }
 
   #again(runId: RunId, { inForce: policies, from, to }: Asked): AsyncGenerator<Reexecuted, void> {
-    const engineWith = enginesUnder(policies);
+    const cited = new CitedPolicies(this.archive, policies);
     return new Reexecution({
       bus: this.bus,
       policies,
@@ -227,9 +230,18 @@ export class DryRunService implements OnModuleDestroy {
       runId,
       wanted: ({ source_event: { ts_utc } }) =>
         (from === null || compareUtc(ts_utc, from) >= 0) && (to === null || compareUtc(ts_utc, to) < 0),
-      engineFor: async (decision) => {
-        const cited = await this.bundles.cited(decision, policies.decision.body);
-        return typeof cited === 'string' ? cited : engineWith(cited);
+      // Under rules of then a decision is made again; a candidate is set beside policy and definitions of now, and theirs have to be the same.
+      citedPolicies: async (decision) => {
+        const then = await cited.of(decision);
+        if (typeof then === 'string') return then;
+        const other = (['decision', 'features', 'graph'] as const).find((name) => then[name] !== policies[name]);
+        if (other === undefined) return then;
+        const { policy_id, revision } = then[other].policy_rev;
+        return `the decision stands on revision ${revision} of ${policy_id}, and the candidate would stand on the one in force`;
+      },
+      engineFor: async (decision, under) => {
+        const bundles = await this.bundles.cited(decision, under.decision.body);
+        return typeof bundles === 'string' ? bundles : cited.engine(under, bundles);
       },
     }).run();
   }

@@ -8,8 +8,10 @@ import type { DecisionPolicy } from '../../rails/decision/policy.schema.js';
 import type { Rules } from '../../rails/decision/rules.schema.js';
 import type { Outcome } from '../../rails/events/decision.schema.js';
 import type { Bundle } from '../../rails/model/bundle.schema.js';
-import { sealPolicy } from '../../rails/policy-rev.js';
+import { ProbityError } from '../../rails/errors/probity-error.js';
+import { type PolicyRev, type SealedPolicy, sealPolicy } from '../../rails/policy-rev.js';
 import { ManualClock } from '../../substrate/clock/manual.clock.js';
+import type { PolicyArchive } from '../../substrate/policy/policy.archive.js';
 import type { LabelStorePort } from '../label-store/label-store.port.js';
 import type { DryRun, DryRunChange, DryRunRequest } from './dry-run.schema.js';
 import { CHANGES_MAX, DryRunService } from './dry-run.service.js';
@@ -61,10 +63,22 @@ function serviceOver(log: DecidedLog, labels = NO_LABELS): DryRunService {
     models,
     store as never,
     labels,
+    archiveOf(log),
     log.bus,
     new ManualClock(),
     telemetry,
   );
+}
+
+/** Whatever was ever in force there. */
+function archiveOf({ artifacts }: DecidedLog): PolicyArchive {
+  const artifact = ({ content_digest }: PolicyRev): Promise<SealedPolicy> => {
+    const found = artifacts.find(({ policy_rev }) => policy_rev.content_digest === content_digest);
+    return found === undefined
+      ? Promise.reject(new ProbityError('OPS_ARTIFACT_UNKNOWN', content_digest))
+      : Promise.resolve(found);
+  };
+  return { artifact } as unknown as PolicyArchive;
 }
 
 async function ended(service: DryRunService, request: Omit<DryRunRequest, 'run_id'>): Promise<DryRun> {
@@ -238,13 +252,36 @@ describe('a dry run on history', () => {
       new ExternalModels({ open: () => Promise.reject(new Error('none')) }),
       { runs: () => Promise.resolve([]) } as never,
       NO_LABELS,
+      archiveOf(other),
       log.bus,
       new ManualClock(),
       recordedTelemetry().telemetry,
     );
     const dryRun = await ended(service, { candidate: { rules: rulesWith(0) } });
     expect(dryRun).toMatchObject({ state: 'DONE', left_out: { OTHER_ARTIFACT: 6 }, report: { decided: 0 } });
-    expect(dryRun.first_left_out?.why).toContain('rules: the decision cites df.rules');
+    expect(dryRun.first_left_out?.why).toContain('OPS_ARTIFACT_UNKNOWN');
+  });
+
+  it('makes decisions under earlier rules again under those, and leaves out those under another policy', async () => {
+    // 100 … 1,500; above 500 declined, then above 1,000.
+    const log = new DecidedLog({ ...IN_FORCE, rules: rulesWith(500) }).decide(payments(15));
+    log.activate('df.rules', 2, IN_FORCE.rules);
+    const later = payments(30).slice(15);
+    log.decide(later);
+    const { dryRun, changes } = await found(log, { candidate: { rules: IN_FORCE.rules } });
+    expect(dryRun).toMatchObject({
+      state: 'DONE',
+      seen: 30,
+      left_out: {},
+      report: { control: { compared: 30, equal: 30 } },
+    });
+    expect(changes.map(({ event_id, before, after }) => [event_id, before, after])).toEqual(
+      [5, 6, 7, 8, 9].map((n) => [`e-${n}`, 'DECLINE', 'APPROVE']),
+    );
+    log.activate('df.decision', 2, { ...policy, default_outcome: 'STEP_UP' });
+    const moved = await found(log, { candidate: { rules: IN_FORCE.rules } });
+    expect(moved.dryRun).toMatchObject({ state: 'DONE', left_out: { OTHER_ARTIFACT: 30 }, report: { decided: 0 } });
+    expect(moved.dryRun.first_left_out?.why).toContain('revision 1 of df.decision');
   });
 
   describe('whose control fails says nothing but which decision is the first', () => {

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { Injectable, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
 import { isProbityError, ProbityError } from '../../rails/errors/probity-error.js';
 import { type LabelTarget, targetKey } from '../../rails/labels/target.js';
+import type { PolicyRev } from '../../rails/policy-rev.js';
 import { fromEpochMs, type UtcMicros } from '../../rails/time.js';
 import { validatorOf } from '../../rails/validator.js';
 import { Clock } from '../../substrate/clock/clock.port.js';
@@ -23,6 +24,12 @@ const LEASE_MS = 15_000;
 const LOOK_AGAIN_MS = 5_000;
 
 const rows = validatorOf(LabelRowSchema, 'the row');
+
+/** Rows that were chosen, and the policy that chose them: a feed goes on under the one that it began with, whatever comes into force meanwhile. */
+interface Chosen {
+  readonly batch: readonly PlacedLabel[];
+  readonly policyRev: PolicyRev;
+}
 
 type Progress = Parameters<LabelStoreStore['advance']>[3];
 
@@ -93,7 +100,8 @@ export class LabelFeed implements OnApplicationBootstrap, OnModuleDestroy {
   }
 
   async #publishRows(feed: Feed): Promise<{ readonly published: number }> {
-    const { publish, batch_labels_max: batchMax } = this.policies.inForce(FEED_POLICY).body;
+    const { policy_rev: policyRev, body } = this.policies.inForce(FEED_POLICY);
+    const { publish, batch_labels_max: batchMax } = body;
     const choice = new RowChoice(publish);
     let published = feed.published;
     let row = 0;
@@ -107,11 +115,11 @@ export class LabelFeed implements OnApplicationBootstrap, OnModuleDestroy {
       batch.push({ sealed, row, target });
       if (batch.length < batchMax) continue;
       published += batch.length;
-      await this.#append(feed, batch, { nextRow: row, published, state: 'PUBLISHING' });
+      await this.#append(feed, { batch, policyRev }, { nextRow: row, published, state: 'PUBLISHING' });
       batch = [];
     }
     published += batch.length;
-    await this.#append(feed, batch, { nextRow: row, published, state: 'DONE' });
+    await this.#append(feed, { batch, policyRev }, { nextRow: row, published, state: 'DONE' });
     return { published };
   }
 
@@ -145,9 +153,9 @@ export class LabelFeed implements OnApplicationBootstrap, OnModuleDestroy {
   }
 
   /** The rows enter the ledger, and how far it has come is noted, in one commit. */
-  async #append(feed: Feed, batch: readonly PlacedLabel[], to: Omit<Progress, 'lastSeq'>): Promise<void> {
+  async #append(feed: Feed, chosen: Chosen, to: Omit<Progress, 'lastSeq'>): Promise<void> {
     await this.store.database.transaction(async (transaction) => {
-      const entries = await this.#entriesOf(transaction, feed, batch);
+      const entries = await this.#entriesOf(transaction, feed, chosen);
       const appended = await this.ledger.append(transaction, entries, this.#now());
       const refused = appended.find(({ outcome }) => outcome === 'REJECTED');
       if (refused !== undefined && 'code' in refused)
@@ -160,10 +168,9 @@ export class LabelFeed implements OnApplicationBootstrap, OnModuleDestroy {
   }
 
   /** What the world says again of an event takes the place of what it had said, by whichever process that was published. */
-  async #entriesOf(transaction: Transaction, feed: Feed, batch: readonly PlacedLabel[]): Promise<readonly Entry[]> {
+  async #entriesOf(transaction: Transaction, feed: Feed, { batch, policyRev }: Chosen): Promise<readonly Entry[]> {
     if (batch.length === 0) return [];
     const { pins, output_id } = feed;
-    const { policy_rev: policyRev } = this.policies.inForce(FEED_POLICY);
     const of = { runId: pins.run_id, namespace: WORLD, labelType: SEALED_LABEL_TYPE };
     const targets = batch.map(({ target }) => target);
     const said = new Map(await this.ledger.lastOf(transaction, of, targets));

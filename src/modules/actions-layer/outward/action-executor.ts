@@ -35,7 +35,9 @@ export class ActionExecutor implements OnApplicationBootstrap, OnModuleDestroy {
   readonly #ended = new AbortController();
   readonly #breakers = new Map<string, Breaker>();
   readonly #flights = new Map<string, Flights>();
-  #loops: readonly Rounds[] = [];
+  /** One per target that a policy ever named since the start. */
+  readonly #loops = new Map<string, Rounds>();
+  #ending: Rounds | undefined;
 
   constructor(
     private readonly store: WorkStore,
@@ -54,15 +56,15 @@ export class ActionExecutor implements OnApplicationBootstrap, OnModuleDestroy {
   onApplicationBootstrap(): void {
     const { targets } = this.policies.inForce(ACTIONS_POLICY).body;
     for (const [name, target] of Object.entries(targets)) this.caller.check(name, target);
-    this.#loops = [
-      this.#repeat(() => this.endWaiting()),
-      ...Object.keys(targets).map((name) => this.#repeat(() => this.round(name))),
-    ];
+    this.#follow(targets);
+    this.#ending = this.#repeat(() => this.endWaiting());
   }
 
   async onModuleDestroy(): Promise<void> {
     this.#ended.abort();
-    await Promise.all(this.#loops.map((loop) => loop.stop()));
+    // First whoever may begin another loop.
+    await this.#ending?.stop();
+    await Promise.all([...this.#loops.values()].map((loop) => loop.stop()));
     // What is under way is finished and told; what cannot be told any more is in doubt, and its lease ends it.
     for (const [name, flights] of this.#flights) {
       await flights.allEnded();
@@ -72,7 +74,8 @@ export class ActionExecutor implements OnApplicationBootstrap, OnModuleDestroy {
   }
 
   wake(): void {
-    for (const loop of this.#loops) loop.wake();
+    this.#ending?.wake();
+    for (const loop of this.#loops.values()) loop.wake();
   }
 
   /** By target. */
@@ -130,6 +133,22 @@ export class ActionExecutor implements OnApplicationBootstrap, OnModuleDestroy {
       this.telemetry.logger.warn('al_breaker_open', { target: name, open_ms: target.breaker.open_ms });
   }
 
+  /** A target that cannot be spoken to is told of; its attempts end as such. One that is gone has nothing to do in its rounds. */
+  #follow(targets: Readonly<Record<string, Target>>): void {
+    for (const [name, target] of Object.entries(targets)) {
+      if (this.#loops.has(name) || this.#ended.signal.aborted) continue;
+      try {
+        this.caller.check(name, target);
+      } catch (error) {
+        this.telemetry.logger.error('al_target_unusable', { target: name, detail: String(error) });
+      }
+      this.#loops.set(
+        name,
+        this.#repeat(() => this.round(name)),
+      );
+    }
+  }
+
   #flightsOf(name: string): Flights {
     const known = this.#flights.get(name);
     if (known !== undefined) return known;
@@ -138,9 +157,10 @@ export class ActionExecutor implements OnApplicationBootstrap, OnModuleDestroy {
     return flights;
   }
 
-  /** Ends what waits and will not be attempted. @returns how many */
+  /** Ends what waits and will not be attempted; what waits for a target that a policy has brought since is attempted from now on. @returns how many */
   async endWaiting(): Promise<number> {
     const { body } = this.policies.inForce(ACTIONS_POLICY);
+    this.#follow(body.targets);
     this.signals.backlog((await this.store.backlog()).work, this.clock.nowMs());
     const now = fromEpochMs(this.clock.nowMs());
     const ended = await this.store.endWaiting(

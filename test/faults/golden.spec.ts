@@ -1,4 +1,4 @@
-import { rmSync } from 'node:fs';
+import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from '@jest/globals';
 import { cli, cliProcess } from '../support/cli.js';
@@ -16,17 +16,27 @@ describe('the golden way on what npm ci brings', () => {
     expectGolden(await cliProcess(['golden', '--data', data, '--json']));
   }, 300_000);
 
-  it('lists what was done, each with its author, and nothing else', async () => {
-    const { code, stdout } = await cli(['registry', 'log', '--data', data, '--json']);
+  it('is listed by what was done, each with its author, and nothing else', async () => {
+    const { code, stdout } = await cli(['changes', '--data', data, '--limit', '1000', '--json']);
     expect(code).toBe(0);
-    const { facts } = JSON.parse(stdout) as { facts: { action: string; actor: { actor_id: string } }[] };
-    const done = facts.map(({ action, actor }) => `${action} ${actor.actor_id}`);
-    const shipped = done.filter((each) => each.endsWith('SYSTEM::mpr'));
-    expect(done.filter((each) => !shipped.includes(each))).toEqual([
+    const { changes } = JSON.parse(stdout) as {
+      changes: { kind: string; subject: string; after: string | null; actor: string }[];
+    };
+    // What the profile says was found by a first look; what the installation ships was introduced. The rest was done, youngest first.
+    const done = changes.filter(
+      ({ kind, actor }) => kind !== 'POLICY_IN_FORCE' && kind !== 'POSTURE' && actor !== 'SYSTEM::mpr',
+    );
+    expect(done.map(({ kind, actor }) => `${kind} ${actor}`).reverse()).toEqual([
       'BUNDLE_PUBLISHED SYSTEM::mf',
       'BUNDLE_APPROVED HUMAN::operator',
       'BUNDLE_PROMOTED_ACTIVE HUMAN::operator',
     ]);
+    const inForce = changes.filter(({ kind }) => kind === 'POLICY_IN_FORCE');
+    expect(inForce.map(({ subject }) => subject).sort()).toEqual(
+      readdirSync(join(process.cwd(), 'profiles/local/policy'))
+        .map((file) => file.replace('.yaml', ''))
+        .sort(),
+    );
   }, 120_000);
 
   it('leaves no secret in anything that it keeps', async () => {

@@ -31,40 +31,36 @@ interface Change {
 export async function listChanges(units: UnitTable, flags: ChangesFlags, terminal: Terminal): Promise<ExitCode> {
   const [from, to] = [timeOf(flags.from, '--from'), timeOf(flags.to, '--to')];
   return await throughDoor(
-    { table: units, flags, terminal, name: 'changes', roles: ['ops'] },
+    { table: units, flags, terminal, name: 'changes', roles: ['ops', 'mpr'] },
     async ({ api, serves }) => {
       const changes = new ChangesApi(api);
       const [policies, postures, bundles] = await Promise.all([
         changes.policies({ from, to }, flags.limit + 1),
         // The ladder is not started for this: its first round would be a posture of its own.
         serves('dl') ? changes.postures({ from, to }, flags.limit + 1) : undefined,
-        serves('mpr') ? changes.bundles({ from, to }) : undefined,
+        changes.bundles({ from, to }),
       ]);
-      const all = [...policies.map(ofFact), ...(postures ?? []).map(ofPosture), ...(bundles ?? []).map(ofBundle)].sort(
+      const all = [...policies.map(ofFact), ...(postures ?? []).map(ofPosture), ...bundles.map(ofBundle)].sort(
         (a, b) => (a.at_utc < b.at_utc ? 1 : a.at_utc > b.at_utc ? -1 : a.subject < b.subject ? -1 : 1),
       );
       const shown = all.slice(0, flags.limit);
       const more = all.length > shown.length;
-      terminal.answer(
-        { changes: shown, more, postures_known: postures !== undefined, bundles_known: bundles !== undefined },
-        [
-          ...table(
-            ['TIME', 'KIND', 'WHAT', 'FROM', 'TO', 'BY', 'WHY'],
-            shown.map(({ at_utc, kind, subject, before, after, actor, why }) => [
-              at_utc,
-              kind,
-              subject,
-              before ?? '-',
-              after ?? '-',
-              actor,
-              why,
-            ]),
-          ),
-          ...(more ? ['There are more: narrow it with --from and --to, or raise --limit.'] : []),
-          ...(postures === undefined ? ['Postures are not in this list: nobody runs the role dl.'] : []),
-          ...(bundles === undefined ? ['Bundles are not in this list: nobody runs the role mpr.'] : []),
-        ],
-      );
+      terminal.answer({ changes: shown, more, postures_known: postures !== undefined }, [
+        ...table(
+          ['TIME', 'KIND', 'WHAT', 'FROM', 'TO', 'BY', 'WHY'],
+          shown.map(({ at_utc, kind, subject, before, after, actor, why }) => [
+            at_utc,
+            kind,
+            subject,
+            before ?? '-',
+            after ?? '-',
+            actor,
+            why,
+          ]),
+        ),
+        ...(more ? ['There are more: narrow it with --from and --to, or raise --limit.'] : []),
+        ...(postures === undefined ? ['Postures are not in this list: nobody runs the role dl.'] : []),
+      ]);
       return EXIT.OK;
     },
   );

@@ -9,7 +9,7 @@ import { type SecretRef, SecretRefSchema } from '../../substrate/secrets/secrets
 import type { DataFolder } from '../data-folder.js';
 import { readKey } from '../local-keys.js';
 import type { Profile } from '../profile.js';
-import type { NamedSecret } from './needles.core.js';
+import { type NamedSecret, secretPartOf } from './needles.core.js';
 
 const refs = validatorOf(SecretRefSchema, 'the place');
 
@@ -64,8 +64,5 @@ function refsIn(value: unknown, path: string): (readonly [string, SecretRef])[] 
 function keysOf({ keys }: DataFolder): readonly NamedSecret[] {
   return readdirSync(keys)
     .filter((file) => /\.(key|signing-key)$/.test(file))
-    .map((file) => {
-      const text = readKey(join(keys, file));
-      return { name: `keys/${file}`, value: /^pk_[a-z0-9-]+_(.+)$/.exec(text)?.[1] ?? text.split('+').at(-1) ?? text };
-    });
+    .map((file) => ({ name: `keys/${file}`, value: secretPartOf(readKey(join(keys, file))) }));
 }

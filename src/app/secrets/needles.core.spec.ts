@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
+import { signingKeyText } from '../../rails/tlog/note.js';
 import { generateApiKey } from '../../substrate/identity/api-key.js';
-import { Needles } from './needles.core.js';
+import { Needles, secretPartOf } from './needles.core.js';
 
 const noise = fc.uint8Array({ maxLength: 60 }).map((bytes) => Buffer.from(bytes));
 const secret = fc.string({ minLength: 12, maxLength: 60, unit: 'binary' });
@@ -51,6 +52,18 @@ describe('a secret among bytes', () => {
     ] as const;
     for (const [name, text] of shapes) expect([...needles.in(Buffer.from(text))]).toEqual([name]);
     expect(needles.in(Buffer.from('pk_operator_[redacted] -----BEGIN CERTIFICATE-----')).size).toBe(0);
+  });
+
+  it('is the part of a key that nobody may see, whatever stands in it', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ minLength: 32, maxLength: 32 }), (seed) => {
+        const text = signingKeyText('probity/local/0a1b', seed);
+        expect(Buffer.from(secretPartOf(text), 'base64').subarray(1)).toEqual(Buffer.from(seed));
+      }),
+    );
+    const { token } = generateApiKey('operator-2');
+    expect(token).toBe(`pk_operator-2_${secretPartOf(token)}`);
+    expect(secretPartOf('whsec_abc')).toBe('whsec_abc');
   });
 
   it('is not looked for where it is too short to be told from chance', () => {

@@ -4,6 +4,12 @@ export interface NamedSecret {
   readonly value: string;
 }
 
+/** Of an API key or a signing key what is secret in it, without the name that everybody may see. */
+export function secretPartOf(key: string): string {
+  const [, secret] = /^(?:pk_[a-z0-9-]+_|PRIVATE\+KEY\+[^+]+\+[0-9a-f]{8}\+)(.+)$/.exec(key) ?? [];
+  return secret ?? key;
+}
+
 /** Shorter than this, and it would be found by chance. */
 export const SECRET_CHARS_MIN = 8;
 

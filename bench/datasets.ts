@@ -72,11 +72,11 @@ export const bench: Bench = async (note) => {
         const pace = Object.assign(new BuildPace(), { workers });
         const store = await FilesObjects.open(join(folder, `objects ${String(isDecided)} ${workers}`), clock);
         await putLiveRun(store, { key: `bench ${String(isDecided)}`, scenario: 'bench' });
-        const build = new DatasetBuild(bus, store, undefined as never, policies, clock, pace);
+        const build = new DatasetBuild(bus, store, undefined as never, undefined as never, policies, clock, pace);
         const plan: BuildPlan = {
           ...{ kind: 'dataset_build', pins, facts_view_digest: facts.ready.facts_view.digest.hex },
           ...{ replay_start: start, replay_basis: basisRecord(end), label: null, definitions: policy.policy_rev },
-          ...{ feature_groups: [...HANDBOOK], rows: {}, anchor: 'auto', sampling: null, splits: [] },
+          ...{ source: 'bus', feature_groups: [...HANDBOOK], rows: {}, anchor: 'auto', sampling: null, splits: [] },
           code_release: { version: 'bench', dataset_format: 1 },
         };
         const memory = watchMemory();

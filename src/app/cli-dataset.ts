@@ -41,6 +41,11 @@ export function addDatasetCommands(program: Command, { table }: CliOptions, run:
         .default('auto'),
     )
     .option('--appended-until <time>', 'what stood on the bus then (default: what stands there now)')
+    .addOption(
+      new Option('--source <where>', 'from where the log is read; auto: from the archive what the bus no longer has')
+        .choices(['auto', 'bus', 'archive'])
+        .default('auto'),
+    )
     .option('--request-id <text>', 'the same again is the same build (default: one of its own)')
     .option('--no-wait', 'ask, and do not wait for the end')
     .addHelpText(

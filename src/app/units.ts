@@ -11,7 +11,12 @@ import { BATCH_RECORDS_MAX, DecisionPositions } from '../modules/decision-fabric
 import { DecisionFabricModule } from '../modules/decision-fabric/decision-fabric.module.js';
 import { DECISION_POLICY, RULES_POLICY } from '../modules/decision-fabric/decision-fabric.policy.js';
 import { DecisionLogAuditModule } from '../modules/decision-log-audit/decision-log-audit.module.js';
+import {
+  DECISION_LOG_AUDIT_CONTRACT,
+  DecisionLogAuditPort,
+} from '../modules/decision-log-audit/decision-log-audit.port.js';
 import { AUDIT_POLICY } from '../modules/decision-log-audit/decision-log-audit.policy.js';
+import { DecisionLogAuditService } from '../modules/decision-log-audit/decision-log-audit.service.js';
 import { DecisionLogAuditStore } from '../modules/decision-log-audit/decision-log-audit.store.js';
 import { DegradeLadderModule } from '../modules/degrade-ladder/degrade-ladder.module.js';
 import { LADDER_POLICY } from '../modules/degrade-ladder/degrade-ladder.policy.js';
@@ -56,6 +61,10 @@ import { ProducerEdgesGateway } from '../modules/producer-edges/producer-edges.g
 import { ProducerEdgesModule } from '../modules/producer-edges/producer-edges.module.js';
 import { EDGES_POLICY } from '../modules/producer-edges/producer-edges.policy.js';
 import { PRODUCER_EDGES_CONTRACT, ProducerEdgesPort } from '../modules/producer-edges/producer-edges.port.js';
+import { ARCHIVE_CONTRACT, ArchivePort } from '../modules/run-operate/archive.port.js';
+import { ARCHIVE_POLICY } from '../modules/run-operate/archive/archive.policy.js';
+import { ArchiveService } from '../modules/run-operate/archive/archive.service.js';
+import { JOBS_POLICY } from '../modules/run-operate/jobs/jobs.policy.js';
 import { GOVERNANCE_POLICY } from '../modules/run-operate/governance.policy.js';
 import { RunOperateModule } from '../modules/run-operate/run-operate.module.js';
 import { ScenarioRunnerModule } from '../modules/scenario-runner/scenario-runner.module.js';
@@ -210,7 +219,7 @@ export const UNITS: UnitTable = defineUnits(
         service: OfflineFeatureShadowService,
         contract: OFFLINE_FEATURE_SHADOW_CONTRACT,
       },
-      calls: ['labels'],
+      calls: ['labels', 'ops'],
       produces: [],
       schema: 'ofs',
       prefixes: ['ofs/'],
@@ -286,13 +295,14 @@ export const UNITS: UnitTable = defineUnits(
     ops: {
       unit: 'run-operate',
       kind: 'service',
-      why: 'Keeps the record of what is in force: every change is a fact with an author.',
+      why: 'Keeps the record of what is in force, and the archive of what was admitted.',
       module: RunOperateModule,
-      calls: [],
+      port: { token: ArchivePort, service: ArchiveService, contract: ARCHIVE_CONTRACT },
+      calls: ['sr', 'wsp', 'ig', 'dla'],
       produces: ['fp.bus.control.v1'],
       schema: 'gov',
-      prefixes: ['gov/'],
-      policies: [GOVERNANCE_POLICY],
+      prefixes: ['archive/', 'gov/'],
+      policies: [GOVERNANCE_POLICY, ARCHIVE_POLICY, JOBS_POLICY, DECISION_POLICY],
       instances: 'many',
     },
     df: {
@@ -339,6 +349,11 @@ export const UNITS: UnitTable = defineUnits(
       kind: 'service',
       why: 'The flight recorder: every record of the traffic topic is a leaf of a signed log that nobody can edit.',
       module: DecisionLogAuditModule,
+      port: {
+        token: DecisionLogAuditPort,
+        service: DecisionLogAuditService,
+        contract: DECISION_LOG_AUDIT_CONTRACT,
+      },
       calls: [],
       consumes: {
         group: 'dla',

@@ -102,7 +102,7 @@ export async function datasetOf(
 ): Promise<Digest> {
   const cut = Math.floor((rows.length * 2) / 3);
   const plan: BuildPlan = {
-    ...{ kind: 'dataset_build', pins: pinsOf(1), facts_view_digest: digestText(name) },
+    ...{ kind: 'dataset_build', source: 'bus', pins: pinsOf(1), facts_view_digest: digestText(name) },
     ...{ replay_start: {}, replay_basis: basisRecord(emptyBasis(['fp.bus.traffic.v1'])) },
     label: { label_type: 'fraud_disposition', as_of_utc: at(rows.length + 1), maturity_days: 0 },
     ...{ definitions: sealPolicy('ofp.features', 1, {}).policy_rev, feature_groups: ['core_card'], rows: {} },

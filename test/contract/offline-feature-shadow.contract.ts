@@ -465,8 +465,9 @@ export function offlineFeatureShadowSuite(open: () => ShadowGround): void {
       const [mark] = marks;
       if (mark === undefined) throw new Error('there is no partition');
       await ground.bus.trim({ topic: TRAFFIC, partition: mark.partition, offset: 1 as never });
-      const status = await shadow.settled();
+      const status = await shadow.settled({ source: 'bus' });
       expect(status).toMatchObject({ state: 'FAILED', detail: { code: 'OFS_REPLAY_BASIS_GAP' } });
+      expect(await shadow.settled()).toMatchObject({ state: 'FAILED', detail: { code: 'OFS_ARCHIVE_GAP' } });
       await expect(shadow.service.dataset(status)).rejects.toMatchObject({ code: 'OFS_DATASET_NOT_FOUND' });
       const { topics: end } = asBasis(status.plan.replay_basis);
       const start = { [TRAFFIC]: { [String(mark.partition)]: 1 } };

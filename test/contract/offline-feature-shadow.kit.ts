@@ -39,6 +39,7 @@ import { filesHarness, s3Harness } from '../support/objects-harness.js';
 import { renamed } from '../support/renamed-bus.js';
 import { putLiveRun } from '../support/run-facts.js';
 import { recordedTelemetry } from '../support/telemetry.js';
+import { openArchive } from './archive.kit.js';
 import { decidedEvent } from './case-workbench.kit.js';
 import { DEFINITIONS, GROUPS } from './decision-fabric.kit.js';
 import { CONTROL, labelOf, openPlane, type Plane, TRAFFIC } from './feature-plane.kit.js';
@@ -53,14 +54,14 @@ export interface ShadowGround {
   readonly bus: Bus;
   readonly objects: Objects;
   readonly tamper: (key: string, tampering: Tampering) => Promise<void>;
-  readonly database: (schema: 'ofs' | 'label_store' | 'ofp') => Database;
+  readonly database: (schema: 'ofs' | 'label_store' | 'ofp' | 'gov') => Database;
   readonly close: () => Promise<void>;
 }
 
 /** On what `npm ci` brings, or on Postgres, Kafka and S3; topics are the test's own. */
 export async function openShadowGround(kind: 'embedded' | 'external'): Promise<ShadowGround> {
   const postgres = await openTestPostgres(kind);
-  const schemas = ['ofs', 'label_store', 'ofp'];
+  const schemas = ['ofs', 'label_store', 'ofp', 'gov'];
   const place = await postgres.fresh({ schemas: kind === 'embedded' ? ['bus', ...schemas] : schemas });
   const opened =
     kind === 'embedded'
@@ -71,7 +72,9 @@ export async function openShadowGround(kind: 'embedded' | 'external'): Promise<S
   await bus.ensureTopics(
     [TRAFFIC, CONTROL].map((topic) => ({ topic, partitions: 2, recordBytesMax: 1_048_576, retentionMs: null })),
   );
-  const store = kind === 'embedded' ? await filesHarness() : await s3Harness();
+  // An archive has a store of its own: its paths are the same in each.
+  const store =
+    kind === 'embedded' ? await filesHarness() : await s3Harness(`probity-shadow-${randomUUID().slice(0, 8)}`);
   const objects = await store.open();
   return {
     bus,
@@ -283,13 +286,22 @@ export function openShadow(ground: ShadowGround, run: Pick<DecidedRun, 'pins' | 
   const pace = Object.assign(new BuildPace(), { workers, program: PROGRAM, leaseMs: options.leaseMs ?? 15_000 });
   const store = new OfflineFeatureShadowStore(ground.database('ofs'), clock);
   const datasets = new DatasetObjects(objects);
-  const build = new DatasetBuild(bus, objects, port, policies, clock, pace);
+  // What the archive is asked for goes over a port: here to the service itself.
+  const archive = openArchive({
+    database: ground.database('gov'),
+    bus,
+    objects,
+    clock,
+    topics: [TRAFFIC, CONTROL],
+    policy: { chunk_records_max: 4 },
+  });
+  const build = new DatasetBuild(bus, objects, port, archive.service, policies, clock, pace);
   const jobs = new BuildJobs(store, build, datasets, pace, clock, telemetry, about);
   const service = new OfflineFeatureShadowService(store, datasets, jobs, bus, objects, policies, about);
   const ask = (change: Partial<BuildIntent> = {}) => service.accept({ ...intentOf(run.pins), ...change }, ANALYST);
   const advance = (id: string) => jobs.advance(id as Digest, new AbortController().signal);
   return {
-    ...{ labels, store, datasets, build, jobs, service, ask, advance, metricsText },
+    ...{ archive, labels, store, datasets, build, jobs, service, ask, advance, metricsText },
     /** To its end. */
     settled: async (change: Partial<BuildIntent> = {}): Promise<BuildStatus> => {
       const { build: asked } = await ask(change);

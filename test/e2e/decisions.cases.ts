@@ -11,7 +11,7 @@ import type { Decision } from '../../src/rails/events/decision.schema.js';
 import { readEvent } from '../../src/rails/events/read-event.js';
 import type { Posture } from '../../src/rails/events/posture.schema.js';
 import type { Rules } from '../../src/rails/decision/rules.schema.js';
-import type { DecisionPath } from '../../src/app/client/reconcile.core.js';
+import type { DecisionPath } from '../../src/rails/reconciliation.js';
 import { canonicalJson } from '../../src/rails/canonical-json.js';
 import { cli } from '../support/cli.js';
 import { Door, importedRun, type Outside } from '../support/door.js';

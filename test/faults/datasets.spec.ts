@@ -35,7 +35,7 @@ describe('a builder that is killed with SIGKILL', () => {
 
   beforeAll(async () => {
     postgres = await openTestPostgres();
-    database = await postgres.fresh({ schemas: ['bus', 'ofs', 'label_store', 'ofp'] });
+    database = await postgres.fresh({ schemas: ['bus', 'ofs', 'label_store', 'ofp', 'gov'] });
     ({ bus, close: closeBus } = await openEmbeddedBus(database));
     await bus.ensureTopics(
       [TRAFFIC, CONTROL].map((topic) => ({ topic, partitions: 2, recordBytesMax: 1_048_576, retentionMs: null })),

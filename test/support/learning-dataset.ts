@@ -81,6 +81,7 @@ export async function plantedDataset(planted: PlantedDataset): Promise<LearningD
   const ends = [0, trainShare, trainShare + validationShare, 1];
   const plan: BuildPlan = {
     kind: 'dataset_build',
+    source: 'bus',
     pins,
     facts_view_digest: digestText('view'),
     replay_start: {},

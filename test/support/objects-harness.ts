@@ -1,4 +1,4 @@
-import { GetObjectCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
+import { DeleteObjectCommand, GetObjectCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import { chmod, mkdtemp, open, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -88,6 +88,9 @@ export async function tamperFile(path: string, tampering: Tampering): Promise<vo
       await writeFile(path, Buffer.concat([stored.subarray(0, size), more, stored.subarray(size)]));
       return;
     }
+    case 'remove':
+      await rm(path);
+      return;
     case 'replace': {
       const { by } = tampering;
       const seal = { digest: digestBytes(by), size: by.byteLength, mediaType: 'application/octet-stream' };
@@ -127,9 +130,9 @@ export function rawClient(options: S3ObjectsOptions): S3Client {
   });
 }
 
-export async function s3Harness(): Promise<ObjectsHarness> {
+export async function s3Harness(bucket = 'probity-test'): Promise<ObjectsHarness> {
   const folder = await temporaryFolder();
-  const options = s3Options({ spoolFolder: folder });
+  const options = s3Options({ bucket, spoolFolder: folder });
   const spec: StoreSpec = { kind: 's3', options };
   const client = rawClient(options);
   return {
@@ -152,6 +155,10 @@ async function tamperObject(
   scratch: string,
 ): Promise<void> {
   const place = { Bucket: bucket, Key: `${key}!` };
+  if (tampering.how === 'remove') {
+    await client.send(new DeleteObjectCommand(place));
+    return;
+  }
   const standing = await client.send(new GetObjectCommand(place));
   if (!(standing.Body instanceof Readable)) throw new Error('no body came');
   await pipeline(standing.Body, createWriteStream(scratch));

@@ -114,6 +114,7 @@ export async function putSealedRun(objects: Objects, options: SealedRunOptions):
       outputs: made.map(({ output }) => output),
       gate_receipts: made.map(({ receipt }) => receipt),
       traffic: [{ ...TRANSACTION, output_id: 'transactions' }],
+      counts: { rows_read: rows.length, rows_sealed: rows.length, rows_rejected: 0 },
     });
   }
   return pins;
@@ -160,7 +161,7 @@ function runPins(key: string, world: WorldPins): RunPins {
   return asPins({ ...world, run_id: runIdOf(key) }) as RunPins;
 }
 
-type Facts = Pick<RunFactsView, 'pins' | 'kind' | 'outputs' | 'gate_receipts' | 'traffic'>;
+type Facts = Pick<RunFactsView, 'pins' | 'kind' | 'outputs' | 'gate_receipts' | 'traffic' | 'counts'>;
 
 async function putFacts(objects: Objects, facts: Facts): Promise<RunReady> {
   const { pins, kind } = facts;

@@ -2,7 +2,7 @@ import { figures } from '../terminal.js';
 import { AuditApi, type AuditVerificationAnswer } from './audit-api.js';
 import { polled, type Travel } from './journey.js';
 import { thousands } from './progress.core.js';
-import { type Counts, total } from './reconcile.core.js';
+import { type Counts, total } from '../../rails/reconciliation.js';
 import type { Report } from './report.js';
 
 /** Until so many decisions are logged, and an outcome for each intent: what follows from a decision is then on the bus. */

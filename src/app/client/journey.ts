@@ -15,7 +15,7 @@ import {
   loggedOf,
   pathOf,
   waits,
-} from './reconcile.core.js';
+} from '../../rails/reconciliation.js';
 
 /** What every step of a command works with. */
 export interface Travel {

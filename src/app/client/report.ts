@@ -4,7 +4,7 @@ import { adviceForRun } from './advice.js';
 import type { Reject, Run, Stream } from './door-api.js';
 import { offendingOf, type Reconciled } from './journey.js';
 import { thousands } from './progress.core.js';
-import { allHold, type DecisionPath, type Equation } from './reconcile.core.js';
+import { allHold, type DecisionPath, type Equation } from '../../rails/reconciliation.js';
 
 /** An answer in both forms: for machines and for people. */
 export interface Report {

@@ -6,7 +6,7 @@ import type { Terminal } from '../terminal.js';
 import type { Run } from './door-api.js';
 import { reconcile, streamToEnd, type Travel } from './journey.js';
 import { thousands } from './progress.core.js';
-import { sealingEquation } from './reconcile.core.js';
+import { sealingEquation } from '../../rails/reconciliation.js';
 import { failedRunReport, reconciledReport, type Report } from './report.js';
 
 /** Rejected rows that a failed run shows. */

@@ -19,8 +19,8 @@ import { runIdFrom } from './run.js';
 
 const POLL_MS = 500;
 const ENDED: ReadonlySet<string> = new Set(['DONE', 'FAILED', 'UNCHECKABLE', 'CANCELLED']);
-/** A dataset needs the labels of its run, and these come to the label store by the gate. */
-const BUILD_ROLES = ['ig', 'labels', 'ofs'] as const;
+/** A dataset needs the labels of its run, which come to the label store by the gate, and maybe the archive. */
+const BUILD_ROLES = ['ig', 'labels', 'ops', 'ofs'] as const;
 
 export interface DatasetBuildFlags extends DoorFlags {
   readonly run: string;
@@ -38,6 +38,7 @@ export interface DatasetBuildFlags extends DoorFlags {
   readonly othersOneIn?: number;
   readonly seed: string;
   readonly anchor: string;
+  readonly source: string;
   readonly appendedUntil?: string;
   readonly requestId?: string;
   /** False with --no-wait. */
@@ -189,6 +190,7 @@ function intentFrom(flags: DatasetBuildFlags): BuildIntent {
     ...(flags.groups === undefined ? {} : { feature_groups: flags.groups.split(',') }),
     ...(Object.keys(rows).length === 0 ? {} : { rows }),
     ...(anchor === 'auto' ? {} : { anchor: anchor as 'decision' | 'event' }),
+    ...(flags.source === 'auto' ? {} : { source: flags.source as 'bus' | 'archive' }),
     ...(othersOneIn === undefined ? {} : { sampling: { others_one_in: othersOneIn, seed } }),
     ...(splits.length === 0 ? {} : { splits }),
   };

@@ -16,7 +16,7 @@ import {
 import { DecisionApi } from '../client/decision-api.js';
 import { DoorApi, type DoorRole, type Run } from '../client/door-api.js';
 import { bringToReady, ensureLiveRun, followed, type Travel } from '../client/journey.js';
-import { pathEquations } from '../client/reconcile.core.js';
+import { pathEquations } from '../../rails/reconciliation.js';
 import { openProgress } from '../client/progress.js';
 import { thousands } from '../client/progress.core.js';
 import type { Report } from '../client/report.js';

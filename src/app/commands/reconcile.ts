@@ -2,7 +2,7 @@ import { DECISION_POLICY } from '../../modules/decision-fabric/decision-fabric.p
 import type { DecisionPolicy } from '../../rails/decision/policy.schema.js';
 import { leavesOf } from '../client/audited.js';
 import { type Following, reconcile } from '../client/journey.js';
-import type { Counts } from '../client/reconcile.core.js';
+import type { Counts } from '../../rails/reconciliation.js';
 import { reconciledReport } from '../client/report.js';
 import { throughDoor } from '../client/through-door.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';

@@ -26,6 +26,7 @@ const plan: BuildPlan = {
   facts_view_digest: 'd'.repeat(64) as Digest,
   replay_start: {},
   replay_basis: basisTo(10),
+  source: 'auto',
   label: { label_type: 'fraud_disposition', as_of_utc: utc(10) },
   definitions: sealPolicy('ofp.features', 1, {}).policy_rev,
   feature_groups: ['core_card'],

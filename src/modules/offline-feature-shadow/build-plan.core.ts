@@ -9,12 +9,13 @@ import type { BuildIntent, BuildPlan } from './dataset.schema.js';
 /** The event of which a dataset has rows. */
 export const ROW_EVENT = 'transaction';
 
-const planRecipe = defineRecipe<{ [Name in keyof BuildPlan]: BuildPlan[Name] }, 'DatasetManifestId'>('ofs.plan', 1, {
+const planRecipe = defineRecipe<{ [Name in keyof BuildPlan]: BuildPlan[Name] }, 'DatasetManifestId'>('ofs.plan', 2, {
   kind: true,
   pins: true,
   facts_view_digest: true,
   replay_start: true,
   replay_basis: true,
+  source: true,
   label: true,
   definitions: true,
   feature_groups: true,

@@ -2,10 +2,10 @@ import { nextOffset } from '../../rails/basis.js';
 import { digestCanonical } from '../../rails/canonical-json.js';
 import type { Offset, TopicName } from '../../rails/eb-ref.js';
 import { peekEventType, readEvent } from '../../rails/events/read-event.js';
-import type { Bus, BusRecord } from '../../substrate/bus/bus.port.js';
 import type { Basis } from '../../rails/basis.js';
 import type { BuildPlan, Range } from './dataset.schema.js';
-import { CONTROL, readStretch, startOf, TRAFFIC } from './replay-basis.js';
+import { CONTROL, startOf, TRAFFIC } from './replay-basis.js';
+import { type ArchiveEvidence, piecesOf, readPiece, type ReplayRecord, type Sources } from './replay-source.js';
 import { type SpoolKind, SpoolWriter } from './spool.js';
 
 /** What follows from decisions: no feature counts it. */
@@ -19,7 +19,7 @@ export interface Collected {
 }
 
 interface Collecting {
-  readonly bus: Bus;
+  readonly sources: Sources;
   readonly plan: BuildPlan;
   readonly basis: Basis;
   readonly folder: string;
@@ -27,12 +27,13 @@ interface Collecting {
 }
 
 /**
- * Copies what the log holds of a run, up to the basis, into files beside each other: one reader of the bus, whoever many processes work on it. That all
- * of it was read is the evidence of completeness: the bus never skips, and begins no later than it was asked to.
- * @throws OFS_REPLAY_BASIS_GAP, OFS_BASIS_UNRESOLVED
+ * Copies what the log holds of a run, up to the basis, into files beside each other: one reader, whoever many processes work on it. That all
+ * of it was read is the evidence of completeness: the bus never skips, and begins no later than it was asked to; chunks of the archive join without
+ * a hole.
+ * @throws OFS_REPLAY_BASIS_GAP, OFS_BASIS_UNRESOLVED, OFS_ARCHIVE_GAP, OFS_REPLAY_BASIS_MISMATCH, OPS_ARCHIVE_TAMPERED
  */
 export async function collect(collecting: Collecting): Promise<Collected> {
-  const { bus } = collecting;
+  const { bus } = collecting.sources;
   const [traffic, control] = await Promise.all(
     [TRAFFIC, CONTROL].map(async (topic) => (await bus.marks(topic)).map(({ partition }) => partition)),
   );
@@ -41,7 +42,7 @@ export async function collect(collecting: Collecting): Promise<Collected> {
     ...(control ?? []).map((partition) => copied(collecting, CONTROL, partition, ['facts'])),
   ]);
   return {
-    ranges: parts.map(({ range }) => range),
+    ranges: parts.flatMap(({ ranges }) => ranges),
     traffic: traffic ?? [],
     control: control ?? [],
     decisions: parts.reduce((sum, { decisions }) => sum + decisions, 0),
@@ -49,39 +50,46 @@ export async function collect(collecting: Collecting): Promise<Collected> {
 }
 
 async function copied(
-  { bus, plan, basis, folder, signal }: Collecting,
+  { sources, plan, basis, folder, signal }: Collecting,
   topic: TopicName,
   partition: number,
   kinds: readonly SpoolKind[],
-): Promise<{ readonly range: Range; readonly decisions: number }> {
+): Promise<{ readonly ranges: readonly Range[]; readonly decisions: number }> {
   const start = startOf(plan, topic, partition);
   const end = Math.max(start, nextOffset(basis, topic, partition)) as Offset;
   const mark = Buffer.from(`"run_id":"${plan.pins.run_id}"`);
   const writers = new Map<SpoolKind, SpoolWriter>();
   for (const kind of kinds) writers.set(kind, await SpoolWriter.open(folder, kind, partition));
-  let read = 0;
-  for await (const records of readStretch(bus, { topic, partition, start, end }, signal)) {
-    read += records.length;
-    for (const record of records) {
-      if (!bufferOf(record).includes(mark)) continue;
-      const kind = kindOf(record);
-      if (kind !== null) writers.get(kind)?.add(record);
+  const taken = (): number => [...writers.values()].reduce((sum, { records }) => sum + records, 0);
+  const read: Omit<Range, 'digest'>[] = [];
+  for (const piece of await piecesOf(sources, plan.source, { topic, partition, start, end })) {
+    const before = taken();
+    let records_read = 0;
+    let evidence: ArchiveEvidence | undefined;
+    const tell = (found: ArchiveEvidence): void => void (evidence = found);
+    for await (const records of readPiece(sources, piece, signal, tell)) {
+      records_read += records.length;
+      for (const record of records) {
+        if (!bufferOf(record).includes(mark)) continue;
+        const kind = kindOf(record);
+        if (kind !== null) writers.get(kind)?.add(record);
+      }
+      for (const writer of writers.values()) await writer.drain();
     }
-    for (const writer of writers.values()) await writer.drain();
+    const archive = evidence === undefined ? {} : { archive: evidence };
+    read.push({ ...piece, ...{ records_read, records_of_run: taken() - before }, ...archive });
   }
   const digests: string[] = [];
   for (const writer of writers.values()) digests.push(await writer.close());
-  const ofRun = [...writers.values()].reduce((sum, { records }) => sum + records, 0);
+  // Of the partition, not of the piece: it says that the same was taken, wherever it was read.
+  const digest = digestCanonical(digests);
   return {
     decisions: writers.get('decisions')?.records ?? 0,
-    range: {
-      ...{ topic, partition, start, end, source: 'bus', records_read: read, records_of_run: ofRun },
-      digest: digestCanonical(digests),
-    },
+    ranges: read.map((range) => ({ ...range, digest })),
   };
 }
 
-function kindOf({ value }: BusRecord): SpoolKind | null {
+function kindOf({ value }: ReplayRecord): SpoolKind | null {
   const type = peekEventType(value) ?? typeWithin(value);
   if (type === null || FOLLOWS.has(type)) return null;
   if (type === 'label') return 'facts';
@@ -93,6 +101,6 @@ function typeWithin(value: Uint8Array): string | null {
   return read.ok ? read.event.eventType : null;
 }
 
-function bufferOf({ value }: BusRecord): Buffer {
+function bufferOf({ value }: ReplayRecord): Buffer {
   return Buffer.from(value.buffer, value.byteOffset, value.byteLength);
 }

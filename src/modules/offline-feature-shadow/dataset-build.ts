@@ -15,6 +15,7 @@ import { Policies } from '../../substrate/policy/policy.port.js';
 import { outgoing } from '../../substrate/rpc/outgoing.js';
 import { FEATURES_POLICY } from '../feature-plane/feature-plane.port.js';
 import { LabelStorePort, type Slice } from '../label-store/label-store.port.js';
+import { ArchivePort } from '../run-operate/archive.port.js';
 import { readRunFacts } from '../scenario-runner/run-facts.port.js';
 import type { BuildJob, ShareResult } from './build-job.js';
 import { BuildPace } from './build-pace.js';
@@ -40,6 +41,7 @@ export class DatasetBuild {
     private readonly bus: Bus,
     private readonly objects: Objects,
     private readonly labels: LabelStorePort,
+    private readonly archive: ArchivePort,
     private readonly policies: Policies,
     private readonly clock: Clock,
     private readonly pace: BuildPace,
@@ -52,7 +54,8 @@ export class DatasetBuild {
     const folder = await openScratchFolder('ofs', this.clock.nowMs());
     try {
       const basis = asBasis(plan.replay_basis);
-      const collected = await collect({ bus: this.bus, plan, basis, folder, signal });
+      const sources = { bus: this.bus, archive: this.archive, objects: this.objects, clock: this.clock };
+      const collected = await collect({ sources, plan, basis, folder, signal });
       const anchor = anchorOf(plan, collected);
       const shares = await this.#shares(plan, definitions, { folder, collected, anchor }, signal);
       const parity = parityOf(collected, shares);

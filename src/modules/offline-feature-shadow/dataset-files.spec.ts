@@ -55,9 +55,7 @@ describe('a copy of a log', () => {
     const folder = await scratch();
     const writer = await SpoolWriter.open(folder, 'events', 3);
     const values = sizes.map((size, at) => Buffer.alloc(size, at + 1));
-    values.forEach((value, at) =>
-      writer.add({ key: null, value, headers: {}, offset: (at * 5) as Offset, appendedAtMs: 0 }),
-    );
+    values.forEach((value, at) => writer.add({ value, offset: (at * 5) as Offset }));
     await writer.close();
     const cursor = new SpoolCursor(folder, 'events', 3);
     const read: [number, boolean][] = [];

@@ -32,6 +32,7 @@ export const BUILD_STATES = [
   'CANCELLED',
 ] as const;
 export type BuildState = (typeof BUILD_STATES)[number];
+export const SOURCES = ['bus', 'archive', 'auto'] as const;
 export const SPLITS = ['train', 'validation', 'test'] as const;
 export const LABEL_STATES = ['LABEL', 'MATURED', 'IMMATURE', 'UNKNOWN', 'CONFLICT'] as const;
 export type LabelState = (typeof LABEL_STATES)[number];
@@ -95,6 +96,8 @@ export const BuildIntentSchema = closed({
   kind: literals(KINDS),
   run_id: RunIdSchema,
   basis: BasisSelectorSchema,
+  /** From where the log is read. By itself: from the archive what the bus no longer has. */
+  source: Type.Optional(literals(SOURCES)),
   label: Type.Optional(LabelSpecSchema),
   /** By name; all that are about payments unless given. */
   feature_groups: Type.Optional(Type.Array(GroupName, { minItems: 1, maxItems: 64, uniqueItems: true })),
@@ -114,6 +117,7 @@ export const BuildPlanSchema = closed({
   /** From where; left out is 0. */
   replay_start: OffsetsSchema,
   replay_basis: BasisSchema,
+  source: literals(SOURCES),
   label: Type.Union([LabelSpecSchema, Type.Null()]),
   definitions: PolicyRevSchema,
   feature_groups: Type.Array(GroupName),
@@ -155,15 +159,18 @@ export const ParitySchema = closed(
 export type Parity = Sealed<typeof ParitySchema>;
 export type Mismatch = Sealed<typeof MismatchSchema>;
 
-/** What was read of one partition: all of it, from the start to the basis. */
+/** What was read of one partition, or of a part of it: together all of it, from the start to the basis. */
 export const RangeSchema = closed({
   topic: Type.String(),
   partition: safeInteger(0, 'partition'),
   start: OffsetSchema,
   end: OffsetSchema,
-  source: Type.Literal('bus'),
+  source: literals(['bus', 'archive']),
+  /** Of the archive: how many chunks, each of which was compared with its digest, and the link that names them all. */
+  archive: Type.Optional(closed({ chunks: safeInteger(1, 'chunks'), chain: DigestSchema })),
   records_read: safeInteger(0, 'of all runs'),
   records_of_run: safeInteger(0, 'that the replay takes'),
+  /** Of what the replay takes of the whole partition. */
   digest: DigestSchema,
 });
 export type Range = Sealed<typeof RangeSchema>;

@@ -103,6 +103,7 @@ export class OfflineFeatureShadowService implements OfflineFeatureShadowPort {
       facts_view_digest: facts.ready.facts_view.digest.hex,
       replay_start: start,
       replay_basis: basisRecord(end),
+      source: intent.source ?? 'auto',
       label: intent.label ?? null,
       definitions,
       feature_groups: groupsOf(body, intent.feature_groups),

@@ -34,7 +34,7 @@ export class SpoolWriter {
     return this.#records;
   }
 
-  add({ offset, value }: BusRecord): void {
+  add({ offset, value }: Pick<BusRecord, 'offset' | 'value'>): void {
     const head = Buffer.allocUnsafe(HEAD);
     head.writeUInt32LE(value.byteLength, 0);
     head.writeDoubleLE(offset, 4);

@@ -1,4 +1,21 @@
 import { Module } from '@nestjs/common';
+import { ArchiveController } from './archive/archive.controller.js';
+import { ArchiveService } from './archive/archive.service.js';
+import { ArchiveSignals } from './archive/archive.signals.js';
+import { ArchiveStore } from './archive/archive.store.js';
+import { ArchiveVerificationService } from './archive/archive-verification.service.js';
+import { ArchiveWriter } from './archive/archive.writer.js';
+import { type JobKind, JobKinds } from './jobs/job-kind.js';
+import { JobRunner } from './jobs/job.runner.js';
+import { JobSchedule } from './jobs/job.schedule.js';
+import { JobStore } from './jobs/job.store.js';
+import { JobsController } from './jobs/jobs.controller.js';
+import { JobsService } from './jobs/jobs.service.js';
+import { ArchiveVerifyJob } from './jobs/kinds/archive-verify.job.js';
+import { ReconcileRunJob } from './jobs/kinds/reconcile-run.job.js';
+import { RunReporter } from './reports/run-reporter.js';
+import { Leases } from './leases.js';
+import { OperationFacts } from './operation-facts.js';
 import { GovernanceFacts } from './governance-facts.js';
 import { PolicyLanesController } from './policy-lanes.controller.js';
 import { PolicyLanes } from './policy-lanes.service.js';
@@ -8,7 +25,33 @@ import { RunOperateService } from './run-operate.service.js';
 import { RunOperateStore } from './run-operate.store.js';
 
 @Module({
-  controllers: [RunOperateController, PolicyLanesController],
-  providers: [GovernanceFacts, PolicyLanes, PolicyLanesStore, RunOperateService, RunOperateStore],
+  controllers: [RunOperateController, ArchiveController, JobsController, PolicyLanesController],
+  providers: [
+    GovernanceFacts,
+    PolicyLanes,
+    PolicyLanesStore,
+    RunOperateService,
+    RunOperateStore,
+    Leases,
+    OperationFacts,
+    ArchiveService,
+    ArchiveSignals,
+    ArchiveStore,
+    ArchiveVerificationService,
+    ArchiveWriter,
+    ArchiveVerifyJob,
+    ReconcileRunJob,
+    RunReporter,
+    {
+      provide: JobKinds,
+      inject: [ArchiveVerifyJob, ReconcileRunJob],
+      useFactory: (...kinds: readonly JobKind[]) => new JobKinds(kinds),
+    },
+    JobStore,
+    JobRunner,
+    JobsService,
+    JobSchedule,
+  ],
+  exports: [ArchiveService],
 })
 export class RunOperateModule {}

@@ -31,6 +31,20 @@ export const DATASET_ERRORS = defineErrors({
     title: 'A part of the log that the basis needs is gone.',
     remedy: 'Begin where the log still begins, knowing that features then miss what came before.',
   },
+  OFS_ARCHIVE_GAP: {
+    status: 409,
+    retryable: false,
+    title: 'A part of the log that the basis needs is neither on the bus nor in the archive.',
+    remedy:
+      'The detail names topic, partition and offsets. Restore the chunk, or begin behind it, knowing what features then miss.',
+  },
+  OFS_REPLAY_BASIS_MISMATCH: {
+    status: 409,
+    retryable: false,
+    title: 'Bus and archive hold different records at one offset.',
+    remedy:
+      'The detail names it. Nothing was published; find out which of the two was changed: probity archive verify, probity verify audit.',
+  },
   OFS_FEATURE_PROFILE_UNRESOLVED: {
     status: 422,
     retryable: false,

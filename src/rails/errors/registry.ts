@@ -22,6 +22,7 @@ import { LABEL_ERRORS } from './labels.errors.js';
 import { LEARNING_ERRORS } from './learning.errors.js';
 import { OBJECTS_ERRORS } from './objects.errors.js';
 import { POSTURE_ERRORS } from './posture.errors.js';
+import { OPS_ERRORS } from './ops.errors.js';
 import { RAILS_ERRORS } from './rails.errors.js';
 import { REGISTRY_ERRORS } from './model-registry.errors.js';
 import { RPC_ERRORS } from './rpc.errors.js';
@@ -52,7 +53,8 @@ export const ERROR_FAMILIES: readonly { readonly title: string; readonly errors:
   { title: 'Model/Policy Registry', errors: REGISTRY_ERRORS },
   { title: 'Actions Layer', errors: ACTION_ERRORS },
   { title: 'Decision Log/Audit', errors: AUDIT_ERRORS },
-  { title: 'Run/Operate', errors: GOVERNANCE_ERRORS },
+  { title: 'Run/Operate', errors: OPS_ERRORS },
+  { title: 'Governance', errors: GOVERNANCE_ERRORS },
   { title: 'Learning', errors: LEARNING_ERRORS },
 ];
 
@@ -69,6 +71,7 @@ export const ERRORS = {
   ...IDENTITY_ERRORS,
   ...LEARNING_ERRORS,
   ...OBJECTS_ERRORS,
+  ...OPS_ERRORS,
   ...RAILS_ERRORS,
   ...REGISTRY_ERRORS,
   ...RPC_ERRORS,

@@ -5,7 +5,7 @@ import { readyToDecide, verificationReport, verified, waitForDecisions } from '.
 import type { Run } from '../door-api.js';
 import { bringToReady, followed, reconcile, streamToEnd } from '../journey.js';
 import { thousands } from '../progress.core.js';
-import { allHold, pathEquations } from '../reconcile.core.js';
+import { allHold, pathEquations } from '../../../rails/reconciliation.js';
 import { passed, type Way } from './hop.js';
 
 /** A world that was made, admitted, decided, carried out and logged. */

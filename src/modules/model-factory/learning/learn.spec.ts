@@ -40,11 +40,11 @@ const ground: LearningGround = {
 };
 const brief = (change: Parameters<typeof factoryPolicy>[0] = {}) =>
   factoryPolicy({
-    bootstrap: { resamples: 60, confidence: 0.95, seed: 1 },
+    bootstrap: { resamples: 50, confidence: 0.95, seed: 1 },
     determinism: { retrain: false },
     ...change,
   });
-const recipe = { ...DEFAULT_RECIPE, learner: { kind: 'boosted_trees' as const, rounds: 20 } };
+const recipe = { ...DEFAULT_RECIPE, learner: { kind: 'boosted_trees' as const, rounds: 14 } };
 
 async function learnt(planted: Partial<PlantedDataset>, change: Partial<LearningTask> = {}, around = ground) {
   const dataset = await plantedDataset({ rows: 3_000, seed: 1, splits: SPLITS, ...planted });
@@ -196,7 +196,7 @@ describe('rows', () => {
   });
 
   it('of a sample count for those that were left out', async () => {
-    const [whole, sample] = [await learnt({ rows: 6_000 }), await learnt({ rows: 6_000, othersOneIn: 4 })];
+    const [whole, sample] = [await learnt({ rows: 4_500 }), await learnt({ rows: 4_500, othersOneIn: 4 })];
     const [base, sampled] = [whole.report.parts.eval, sample.report.parts.eval];
     expect(sampled.rows).toBeLessThan(base.rows / 2);
     expect(Math.abs((sampled.base_rate ?? 0) - (base.base_rate ?? 0))).toBeLessThan(0.015);
@@ -206,7 +206,7 @@ describe('rows', () => {
     expect(sample.report.quality.card_precision.every(({ value }) => value === null)).toBe(true);
     expect(sample.report.warnings.join()).toMatch(/sample/);
     // The twin: without the weights a fraud among so few others looks several times as common.
-    const unweighted = await learnt({ rows: 6_000, othersOneIn: 4, change: (row) => (row['weight'] = 1) });
+    const unweighted = await learnt({ rows: 4_500, othersOneIn: 4, change: (row) => (row['weight'] = 1) });
     expect(unweighted.report.parts.eval.base_rate).toBeGreaterThan(2 * (base.base_rate ?? 1));
   });
 

@@ -10,6 +10,7 @@ export type Tampering =
   | { readonly how: 'flip'; readonly offset: number }
   | { readonly how: 'truncate'; readonly bytes: number }
   | { readonly how: 'extend'; readonly bytes: number }
+  | { readonly how: 'remove' }
   /** Other bytes with a record that agrees with them: only a ref from elsewhere can tell. */
   | { readonly how: 'replace'; readonly by: Uint8Array };
 

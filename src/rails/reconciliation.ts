@@ -1,5 +1,3 @@
-import type { Reconciliation } from './door-api.js';
-
 /** What the parts of the door say of one run, each of itself. */
 export interface Accounts {
   /** Of a sealed world; a live run has none. */
@@ -77,7 +75,18 @@ export function loggedOf(byType: Readonly<Record<string, { readonly on_bus: numb
 }
 
 /** As the gate tells it of a run; `undecided` by event type, decided types or not. */
-export type CustodyTold = NonNullable<Reconciliation['custody']>;
+export interface CustodyTold {
+  readonly decisions: number;
+  readonly actions_planned: number;
+  readonly intents: number;
+  readonly outcomes: number;
+  readonly undecided: Readonly<Record<string, Offending>>;
+  readonly decided_without_event: Offending;
+  readonly planned_without_intent: Offending;
+  readonly intents_unplanned: Offending;
+  readonly intents_open: Offending;
+  readonly outcomes_orphaned: Offending;
+}
 
 /** The decision path as the gate found it, for the event types that are to be decided: those that nobody decides lack nothing. */
 export function pathOf(custody: CustodyTold, triggerTypes: readonly string[]): DecisionPath {

@@ -10,7 +10,7 @@ import {
   loggedOf,
   pathOf,
   waits,
-} from './reconcile.core.js';
+} from './reconciliation.js';
 
 type World = NonNullable<Accounts['world']>;
 type Stream = NonNullable<Accounts['stream']>;

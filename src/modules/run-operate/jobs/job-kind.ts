@@ -1,0 +1,59 @@
+import type { TSchema } from '@sinclair/typebox';
+import type { JsonObject } from '../../../rails/canonical-json.js';
+import { ProbityError } from '../../../rails/errors/probity-error.js';
+import { type Validator, validatorOf } from '../../../rails/validator.js';
+import type { Told } from '../operation-facts.js';
+
+export interface JobWork {
+  readonly opId: string;
+  /** Aborts when the job was cancelled, its lease is lost, or the process stops. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * One kind of job. It may be run again from its beginning after a crash, so its effects are those of running it once. What it throws for good is a code
+ * that is not retryable; everything else is tried again.
+ */
+export interface JobKind {
+  readonly kind: string;
+  /** One sentence for people. */
+  readonly summary: string;
+  readonly scope: TSchema;
+  run(scope: JsonObject, work: JobWork): Promise<JsonObject>;
+  /** Looks at what was done once more, by other means than those that did it. */
+  verify(scope: JsonObject, outputs: JsonObject, work: JobWork): Promise<JsonObject>;
+  /** What it tells beside that it was done: facts in the transaction of its last step. */
+  tells?(outputs: JsonObject): readonly Told[];
+}
+
+/** The kinds that there are. */
+export class JobKinds {
+  readonly #kinds: ReadonlyMap<string, { readonly kind: JobKind; readonly scope: Validator<JsonObject> }>;
+
+  constructor(kinds: readonly JobKind[]) {
+    this.#kinds = new Map(
+      kinds.map((kind) => [
+        kind.kind,
+        { kind, scope: validatorOf<TSchema>(kind.scope, 'the scope') as Validator<JsonObject> },
+      ]),
+    );
+  }
+
+  list(): readonly { readonly kind: string; readonly summary: string; readonly scope: TSchema }[] {
+    return [...this.#kinds.values()].map(({ kind: { kind, summary, scope } }) => ({ kind, summary, scope }));
+  }
+
+  /** @throws OPS_JOB_INVALID for a kind or scope that is none: what is not declared in full is not run */
+  demand(name: string, scope: JsonObject): JobKind {
+    const found = this.#kinds.get(name);
+    if (found === undefined)
+      throw new ProbityError(
+        'OPS_JOB_INVALID',
+        `there is no job of this kind; there are ${[...this.#kinds.keys()].join(', ')}`,
+      );
+    const verdict = found.scope.check(scope);
+    if (verdict.ok) return found.kind;
+    const { at, says } = verdict.fault;
+    throw new ProbityError('OPS_JOB_INVALID', `scope${at} ${says}`);
+  }
+}

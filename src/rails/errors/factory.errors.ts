@@ -54,7 +54,7 @@ export const FACTORY_ERRORS = defineErrors({
     remedy: 'Take fewer rows or a smaller recipe, or raise the limits of the policy mf.factory.',
   },
   MF_RUNTIME_CRASH: {
-    status: 500,
+    status: 503,
     retryable: true,
     title: 'The thread of a training ended before it had answered.',
     remedy: 'It is started again. Where it goes on failing, the detail and the log say what it met.',

@@ -1,3 +1,0 @@
-import { governanceSuite } from './governance.cases.js';
-
-governanceSuite(['all']);

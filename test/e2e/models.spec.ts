@@ -1,3 +1,0 @@
-import { modelsSuite } from './models.cases.js';
-
-modelsSuite(['all']);

@@ -1,0 +1,3 @@
+import { modelsSuite } from '../e2e/models.cases.js';
+
+modelsSuite(['all']);

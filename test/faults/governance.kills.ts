@@ -317,6 +317,8 @@ async function demandOnControl(door: Door, facts: readonly GovernanceFact[]): Pr
       for (const { record } of await recordsOf(inside.bus, CONTROL)) {
         const event = readEvent(record.value);
         if (!event.ok || event.event.eventType !== 'gov.fact') continue;
+        const { kind } = event.event.payload;
+        if (typeof kind !== 'string' || !kind.startsWith('POLICY_')) continue;
         const texts = said.get(event.event.eventId) ?? new Set<string>();
         said.set(event.event.eventId, texts.add(Buffer.from(record.value).toString('utf8')));
       }

@@ -577,7 +577,7 @@ export function outwardActionsSuite(open: () => Database): void {
       worker.executor.onApplicationBootstrap();
       await clock.advance(2_000);
       // The clock goes on while the receiver answers in its own time.
-      const change = { timeout_ms: 60_000, ...(usable ? {} : { secret: { env: 'NOBODY_HAS_IT' } }) };
+      const change = { timeout_ms: 3_000_000, ...(usable ? {} : { secret: { env: 'NOBODY_HAS_IT' } }) };
       const shop = targetAt(receiver.port, change);
       worker.activate({ ...ALLOW, targets: { shop } });
       return worker;
@@ -593,8 +593,8 @@ export function outwardActionsSuite(open: () => Database): void {
       };
       await eventually(ended, (id) => id !== null, 10_000);
       await worker.executor.onModuleDestroy();
-      expect(receiver.effects.size).toBe(1);
       expect(await told()).toMatchObject([{ status: 'EXECUTED', policy_rev: { revision: 2 } }]);
+      expect(receiver.effects.size).toBe(1);
     });
 
     it('are told of where they cannot be spoken to, and what is asked of them ends as failed', async () => {

@@ -159,12 +159,17 @@ export class ActionExecutor implements OnApplicationBootstrap, OnModuleDestroy {
 
   /** Ends what waits and will not be attempted; what waits for a target that a policy has brought since is attempted from now on. @returns how many */
   async endWaiting(): Promise<number> {
-    const { body } = this.policies.inForce(ACTIONS_POLICY);
+    const { policy_rev, body } = this.policies.inForce(ACTIONS_POLICY);
     this.#follow(body.targets);
     this.signals.backlog((await this.store.backlog()).work, this.clock.nowMs());
     const now = fromEpochMs(this.clock.nowMs());
     const ended = await this.store.endWaiting(
-      { targets: Object.keys(body.targets), switchedOff: body.kill_switches, all: body.posture === 'KILL' },
+      {
+        targets: Object.keys(body.targets),
+        switchedOff: body.kill_switches,
+        revision: policy_rev.revision,
+        all: body.posture === 'KILL',
+      },
       now,
       END_AT_ONCE_MAX,
       (work) => {

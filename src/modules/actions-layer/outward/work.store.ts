@@ -208,8 +208,15 @@ export class WorkStore {
     {
       targets,
       switchedOff,
+      revision,
       all,
-    }: { readonly targets: readonly string[]; readonly switchedOff: readonly string[]; readonly all: boolean },
+    }: {
+      readonly targets: readonly string[];
+      readonly switchedOff: readonly string[];
+      /** Of the policy that names them: what a higher one has taken may have a target that this one does not know yet. */
+      readonly revision: number;
+      readonly all: boolean;
+    },
     now: UtcMicros,
     limit: number,
     make: (work: Work) => Ended,
@@ -220,10 +227,11 @@ export class WorkStore {
           name: 'al_waiting',
           text: `select ${COLUMNS}, permit from work
                  where (lease_until is null or lease_until <= $1::timestamptz)
-                   and ($2 or give_up_at <= $1::timestamptz or action_type = any($3::text[]) or target <> all($4::text[]))
+                   and ($2 or give_up_at <= $1::timestamptz or action_type = any($3::text[])
+                   or (target <> all($4::text[]) and (policy_rev ->> 'revision')::bigint <= $6))
                  order by taken_at limit $5 for update skip locked`,
         },
-        [now, all, switchedOff, targets, limit],
+        [now, all, switchedOff, targets, limit, revision],
       );
       if (rows.length === 0) return [];
       await this.#leaveInDoubt(transaction, rows, now);

@@ -22,7 +22,8 @@ export function addGoldenCommand(program: Command, { table }: CliOptions, run: R
       `
 A world is generated, streamed, decided and logged; a case is decided by a person; what became known is made a dataset whose every row
 is compared with what was served; a bundle is trained, judged, published, approved and made active; a second world is decided by it.
-All roles run in this process unless --url names another; the folder stays for whoever wants to look around. Where a world was streamed before\n(--url, or stores of your own by --profile) name another --seed: each is used once.
+All roles run in this process unless --url names another; the folder stays for whoever wants to look around. Where a world was streamed before\n(--url, or stores of your own by --profile) name another --seed: each is used once. A bundle that was learned from another world may be worse than the
+shipped one; the gates say so then, and the way ends there.
 
 Examples:
   probity golden

@@ -1,7 +1,9 @@
 import { connect, Socket } from 'node:net';
+import { Kafka, logLevel } from 'kafkajs';
 import { type BusHarness } from '../../src/substrate/bus/bus.contract.js';
 import { KafkaBus, type KafkaBusOptions } from '../../src/substrate/bus/kafka.bus.js';
 import { SystemClock } from '../../src/substrate/clock/system.clock.js';
+import { eventually } from './eventually.js';
 
 /** A setting that a test cannot run without: absent, the test fails and says what to give it. */
 export function demanded(name: string, what: string): string {
@@ -23,6 +25,21 @@ export function openKafka(more: Partial<KafkaBusOptions> = {}): Promise<KafkaBus
     requestTimeoutMs: 5_000,
     ...more,
   });
+}
+
+/** Takes the topics away with all that stands in them, so that whoever makes them next begins at offset 0. */
+export async function withoutTopics(topics: readonly string[]): Promise<void> {
+  const admin = new Kafka({ brokers: kafkaBrokers(), clientId: 'probity-test', logLevel: logLevel.NOTHING }).admin();
+  await admin.connect();
+  try {
+    const there = async (): Promise<readonly string[]> =>
+      (await admin.listTopics()).filter((topic) => topics.includes(topic));
+    const standing = await there();
+    if (standing.length > 0) await admin.deleteTopics({ topics: [...standing] });
+    await eventually(there, (left) => left.length === 0, 30_000);
+  } finally {
+    await admin.disconnect();
+  }
 }
 
 /**

@@ -21,7 +21,7 @@ import { generateRequest } from './world.js';
 const ROLES = [...DEMO_ROLES, 'cases', 'ofs', 'mf', 'mpr', 'ops'] as const;
 const PACK = 'small';
 /** Of what is learned from, and of what is decided with what was learned. */
-const FIRST_DAYS = 16;
+const FIRST_DAYS = 20;
 const NEXT_DAYS = 3;
 
 export interface GoldenFlags extends Omit<DoorFlags, 'data'> {

@@ -280,6 +280,17 @@ export function jobsSuite(open: () => ShadowGround): void {
     expect(lives[0]?.lines().some((line) => JSON.stringify(line).includes('ops_schedule_refused'))).toBe(true);
   });
 
+  it('a slot that could not be declared is tried again, and not passed by', async () => {
+    const name = `late-${randomUUID().slice(0, 8)}`;
+    const schedule = { name, kind: 'counting', every_s: 60, scope: { by: 1 }, purpose: 'by the clock' };
+    const one = life({ schedules: [schedule] as never });
+    const declare = one.service.declare.bind(one.service);
+    one.service.declare = () => Promise.reject(new ProbityError('DATABASE_UNAVAILABLE', 'away'));
+    expect(await one.schedule.round()).toBe(0);
+    one.service.declare = declare;
+    expect(await one.schedule.round()).toBe(1);
+  });
+
   it('declarations and steps are append-only, also for who owns the schema', async () => {
     await life().declare();
     for (const table of ['jobs', 'job_states'])

@@ -1,5 +1,6 @@
 import { Injectable, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
 import { systemActor } from '../../../rails/actor.js';
+import { isProbityError } from '../../../rails/errors/probity-error.js';
 import { Clock } from '../../../substrate/clock/clock.port.js';
 import { Rounds } from '../../../substrate/clock/rounds.js';
 import { Policies } from '../../../substrate/policy/policy.port.js';
@@ -54,8 +55,9 @@ export class JobSchedule implements OnApplicationBootstrap, OnModuleDestroy {
         const { outcome } = await this.jobs.declare({ op_id, kind, scope, purpose }, systemActor('ops'));
         if (outcome === 'ACCEPTED') first += 1;
       } catch (error) {
-        // One schedule that cannot be declared must not hold up the others.
+        // One schedule that cannot be declared must not hold up the others; what may pass is tried again within the slot.
         this.telemetry.logger.error('ops_schedule_refused', { name, detail: String(error) });
+        if (!isProbityError(error) || error.retryable) continue;
       }
       this.#declared.set(name, slot);
     }

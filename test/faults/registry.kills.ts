@@ -132,19 +132,21 @@ async function answered(door: Door, path: string, request: object): Promise<Told
   });
 }
 
+/** Asks until it is answered; where it never is, the last failure says why. */
 async function through<Result>(work: () => Promise<Result>): Promise<Result> {
-  const done = await eventually(
-    async () => {
-      try {
-        return { result: await work() };
-      } catch {
-        return undefined;
-      }
-    },
-    (one) => one !== undefined,
-    120_000,
-  );
-  if (done === undefined) throw new Error('never answered');
+  let last: unknown;
+  const tried = async (): Promise<{ readonly result: Result } | undefined> => {
+    try {
+      return { result: await work() };
+    } catch (error) {
+      last = error;
+      return undefined;
+    }
+  };
+  const done = await eventually(tried, Boolean, 120_000).catch((error: unknown) => {
+    throw new Error(`never answered: ${String(last)}`, { cause: error });
+  });
+  if (done === undefined) throw new Error(`never answered: ${String(last)}`);
   return done.result;
 }
 

@@ -104,20 +104,7 @@ describe('runs over HTTP, the engine called through the wire', () => {
 
   beforeAll(async () => {
     profile.edit(profile.wiring, 'through_wire: false', 'through_wire: true');
-    profile.without(
-      'al.actions',
-      'dla.audit',
-      'df.decision',
-      'df.rules',
-      'dl.ladder',
-      'ieg.graph',
-      'labels.feed',
-      'labels.store',
-      'cases.workbench',
-      'mpr.registry',
-      'ops.governance',
-      'ofp.features',
-    );
+    profile.only(policyKindsOf(TABLE).map(({ policy_id }) => policy_id));
     running = await boot({
       table: TABLE,
       selected: TABLE.units,

@@ -1,4 +1,4 @@
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -21,9 +21,11 @@ export class ScratchProfile {
     return text.slice(0, at).split('\n').length;
   }
 
-  /** Policies that the program of a test has no units for. */
-  without(...policies: readonly string[]): void {
-    for (const policy of policies) rmSync(join(this.folder, 'policy', `${policy}.yaml`));
+  /** Without the policies that the program of a test has no units for. */
+  only(policies: readonly string[]): void {
+    const folder = join(this.folder, 'policy');
+    for (const file of readdirSync(folder))
+      if (!policies.includes(file.replace('.yaml', ''))) rmSync(join(folder, file));
   }
 
   remove(): void {

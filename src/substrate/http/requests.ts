@@ -45,7 +45,7 @@ export const CURSOR = { name: 'cursor', required: false, description: 'next_curs
 /** null: from the beginning. @throws HTTP_REQUEST_INVALID */
 export function cursorOf(text: string | undefined): number | null {
   if (text === undefined) return null;
-  if (/^[1-9][0-9]{0,15}$/.test(text)) return Number(text);
+  if (/^[0-9]{1,15}$/.test(text)) return Number(text);
   throw new ProbityError('HTTP_REQUEST_INVALID', 'cursor is the next_cursor of a page');
 }
 

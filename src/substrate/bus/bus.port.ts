@@ -98,7 +98,9 @@ export interface BusReader {
   /**
    * Up to `recordsMax` records of whichever partitions have some, at most one batch per partition; waits up to
    * `waitMs` for the first. Empty after that, save for partitions whose position moved over a gap meanwhile: a batch
-   * without records says so, for whoever reads up to a mark.
+   * without records says so, for whoever reads up to a mark. One that waits when the reader is closed ends with nothing; one that
+   * begins afterwards is refused, or whoever reads up to a mark would ask for ever.
+   * @throws BUS_UNAVAILABLE
    */
   poll(options: { readonly recordsMax: number; readonly waitMs: number }): Promise<readonly RecordBatch[]>;
   close(): Promise<void>;

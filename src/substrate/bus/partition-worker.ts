@@ -38,6 +38,11 @@ export function backoffMs(failures: number): number {
   return Math.min(BACKOFF_MS.last, BACKOFF_MS.first * 2 ** Math.min(failures - 1, 20));
 }
 
+/** For a poll that begins on a reader that was closed. */
+export function readerClosed(): ProbityError {
+  return new ProbityError('BUS_UNAVAILABLE', 'the reader was closed');
+}
+
 /**
  * Why a position cannot be read from, or undefined. Beginning elsewhere instead would skip records without a word, or
  * apply records of a log that the position was not taken from.

@@ -244,7 +244,7 @@ export function writerAndReaderCases(harness: () => BusHarness): void {
     );
 
     it(
-      'that is closed while it waits ends its wait with nothing',
+      'that is closed while it waits ends its wait with nothing, and is asked in vain from then on',
       async () => {
         const topic = names.topic();
         await bus.ensureTopics([spec(topic)]);
@@ -253,6 +253,7 @@ export function writerAndReaderCases(harness: () => BusHarness): void {
         await pause(50);
         await reader.close();
         expect(await within('the closed reader to end its wait', waiting)).toEqual([]);
+        await refusal(reader.poll({ recordsMax: 10, waitMs: 0 }), 'BUS_UNAVAILABLE');
       },
       CASE_LIMIT_MS,
     );

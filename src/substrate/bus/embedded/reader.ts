@@ -1,7 +1,7 @@
 import { ProbityError } from '../../../rails/errors/probity-error.js';
 import { type Clock } from '../../clock/clock.port.js';
 import { type BusReader, type Position, type RecordBatch } from '../bus.port.js';
-import { positionFault } from '../partition-worker.js';
+import { positionFault, readerClosed } from '../partition-worker.js';
 import { Bell } from './bell.js';
 import { Growth } from './growth.js';
 import { type LogReader } from './log.js';
@@ -54,6 +54,7 @@ export class EmbeddedReader implements BusReader {
 
   /** Polls of one reader run one after the other: each begins where the one before ended. */
   poll(options: { readonly recordsMax: number; readonly waitMs: number }): Promise<readonly RecordBatch[]> {
+    if (this.#closed) return Promise.reject(readerClosed());
     const polled = this.#polling.then(() => this.#poll(options));
     this.#polling = polled.catch(() => undefined);
     return polled;

@@ -1,6 +1,7 @@
 import { type BusReader, type RecordBatch, type TopicPartition } from '../bus.port.js';
 import { type Clock } from '../../clock/clock.port.js';
 import { type KafkaFetcher } from './kafka.fetcher.js';
+import { readerClosed } from '../partition-worker.js';
 import { busError } from './kafka.persist.js';
 import { type Wire } from './kafka.wire.js';
 
@@ -25,6 +26,7 @@ export class KafkaReader implements BusReader {
 
   async poll(options: { readonly recordsMax: number; readonly waitMs: number }): Promise<readonly RecordBatch[]> {
     const { clock, fetcher, places, requestTimeoutMs } = this.#plan;
+    if (this.#closed.signal.aborted) throw readerClosed();
     const { signal } = this.#closed;
     const startMs = clock.monotonicMs();
     fetcher.demand(true);

@@ -24,5 +24,5 @@ describe('the golden way on real servers', () => {
     const key = join(scratch, 'key');
     writeFileSync(key, door.key());
     expectGolden(await cli(['golden', '--url', await door.urlOf('mf'), '--key-file', key, '--json']));
-  }, 300_000);
+  }, 600_000);
 });

@@ -14,7 +14,7 @@ describe('the golden way on what npm ci brings', () => {
 
   it('leads from an empty folder to decisions that cite what was learned', async () => {
     expectGolden(await cliProcess(['golden', '--data', data, '--json']));
-  }, 300_000);
+  }, 600_000);
 
   it('is listed by what was done, each with its author, and nothing else', async () => {
     const { code, stdout } = await cli(['changes', '--data', data, '--limit', '1000', '--json']);

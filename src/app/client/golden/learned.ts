@@ -17,7 +17,7 @@ const RULE = 'human_first';
 /** So long without a label, and a payment counts as legitimate: longer than the frauds of a generated world take to be told. */
 const MATURITY_DAYS = 30;
 /** Of the time of the world: what is trained on, and what early stopping looks at; what follows is the test. */
-const TRAIN_SHARE = 0.7;
+const TRAIN_SHARE = 0.65;
 const VALIDATION_SHARE = 0.1;
 
 /** Somebody looks at a case that a decision opened, finds what it was, and the finding becomes a label. @throws HopFailed */

@@ -1,7 +1,7 @@
 import { Body, Controller, Get, HttpCode, Param, Post, Query, Req } from '@nestjs/common';
 import { ApiBody, ApiConsumes, ApiOkResponse, ApiOperation, ApiParam, ApiQuery, ApiTags } from '@nestjs/swagger';
 import { ROOT_CONTEXT } from '@opentelemetry/api';
-import { type TSchema, Type } from '@sinclair/typebox';
+import { Type } from '@sinclair/typebox';
 import type { FastifyRequest } from 'fastify';
 import { type ManifestFingerprint, ManifestFingerprintSchema } from '../../rails/pins.js';
 import { type Ref, RefSchema } from '../../rails/ref.js';
@@ -10,6 +10,7 @@ import { validatorOf } from '../../rails/validator.js';
 import { Clock } from '../../substrate/clock/clock.port.js';
 import { bodyOf, mediaTypeOf, StreamedBody } from '../../substrate/http/bodies.js';
 import { Caller, RequirePermission } from '../../substrate/http/principal.js';
+import { documented } from '../../substrate/http/requests.js';
 import { contextOf } from '../../substrate/http/telemetry.hooks.js';
 import type { Principal } from '../../substrate/identity/identity.port.js';
 import type { CallContext } from '../../substrate/rpc/rpc.port.js';
@@ -50,7 +51,6 @@ const RowsSchema = closed({
   next: Type.Optional(safeInteger(0, 'pass it as `after` for the next page')),
 });
 
-const schemaOf = (schema: TSchema): object => JSON.parse(JSON.stringify(schema)) as object;
 const FINGERPRINT = { name: 'fingerprint', description: 'The world, as 64 hex digits' };
 
 @ApiTags('engine')
@@ -70,7 +70,7 @@ export class DataEngineController {
   @ApiOperation({ summary: 'Keeps a file, packed or not, as it is; the same bytes again are recognised' })
   @ApiConsumes('application/octet-stream', 'text/csv', 'application/x-ndjson', 'application/gzip')
   @ApiBody({ schema: { type: 'string', format: 'binary' } })
-  @ApiOkResponse({ schema: schemaOf(UploadedSchema) })
+  @ApiOkResponse({ schema: documented(UploadedSchema) })
   async upload(@Req() http: FastifyRequest): Promise<{ readonly ref: Ref; readonly outcome: string }> {
     const { ref, outcome } = await this.sources.take(bodyOf(http), mediaTypeOf(http) || 'application/octet-stream');
     return { ref, outcome };
@@ -80,8 +80,8 @@ export class DataEngineController {
   @HttpCode(200)
   @RequirePermission('engine.write')
   @ApiOperation({ summary: 'What an import would make of a file, without making it; ask again until it is DONE' })
-  @ApiBody({ schema: schemaOf(PreviewRequest) })
-  @ApiOkResponse({ schema: schemaOf(PreviewSchema) })
+  @ApiBody({ schema: documented(PreviewRequest) })
+  @ApiOkResponse({ schema: documented(PreviewSchema) })
   async preview(@Body() body: unknown, @Caller() caller: Principal, @Req() http: FastifyRequest): Promise<Preview> {
     return await this.engine.preview(previews.demand(body), this.#context(caller, http));
   }
@@ -90,7 +90,7 @@ export class DataEngineController {
   @RequirePermission('engine.read')
   @ApiOperation({ summary: 'The seal of a world: its outputs by ref, its counts, and whether it came out well' })
   @ApiParam(FINGERPRINT)
-  @ApiOkResponse({ schema: schemaOf(WorldSealSchema) })
+  @ApiOkResponse({ schema: documented(WorldSealSchema) })
   async world(@Param('fingerprint') fingerprint: string): Promise<WorldSeal> {
     return (await this.reader.demand(worldIn(fingerprint))).seal;
   }
@@ -106,7 +106,7 @@ export class DataEngineController {
     required: false,
     schema: { type: 'integer', minimum: 1, maximum: ROWS_MAX, default: ROWS_DEFAULT },
   })
-  @ApiOkResponse({ schema: schemaOf(RowsSchema) })
+  @ApiOkResponse({ schema: documented(RowsSchema) })
   async rows(
     @Param('fingerprint') fingerprint: string,
     @Param('output_id') outputId: string,
@@ -124,7 +124,7 @@ export class DataEngineController {
   @Get('presets')
   @RequirePermission('engine.read')
   @ApiOperation({ summary: 'Mappings of known data sets, to be used as they are or changed first' })
-  @ApiOkResponse({ schema: { type: 'object', properties: { presets: schemaOf(OffersSchema) } } })
+  @ApiOkResponse({ schema: { type: 'object', properties: { presets: documented(OffersSchema) } } })
   presets(): { readonly presets: typeof PRESETS } {
     return { presets: PRESETS };
   }
@@ -132,7 +132,7 @@ export class DataEngineController {
   @Get('packs')
   @RequirePermission('engine.read')
   @ApiOperation({ summary: 'Parameter packs of worlds that the engine can generate' })
-  @ApiOkResponse({ schema: { type: 'object', properties: { packs: schemaOf(OffersSchema) } } })
+  @ApiOkResponse({ schema: { type: 'object', properties: { packs: documented(OffersSchema) } } })
   packs(): { readonly packs: typeof PACKS } {
     return { packs: PACKS };
   }

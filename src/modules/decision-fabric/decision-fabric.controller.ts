@@ -10,6 +10,7 @@ import { closed } from '../../rails/schema.js';
 import { parseUtc } from '../../rails/time.js';
 import { validatorOf } from '../../rails/validator.js';
 import { RequirePermission } from '../../substrate/http/principal.js';
+import { CURSOR, cursorOf, documented, LIMIT, limitOf } from '../../substrate/http/requests.js';
 import { contextOf } from '../../substrate/http/telemetry.hooks.js';
 import type { DecisionAnswer, DecisionView } from './decision-fabric.service.js';
 import { DecisionFabricService } from './decision-fabric.service.js';
@@ -26,8 +27,6 @@ const RequestSchema = closed({
   deadline_ms: Type.Optional(Type.Integer({ minimum: 1, maximum: 60_000, description: 'the policy bounds it' })),
 });
 const requests = validatorOf(RequestSchema, 'the request');
-
-const LIMIT_MAX = 200;
 
 export interface DecisionsPage {
   readonly decisions: readonly DecisionRow[];
@@ -57,7 +56,7 @@ export class DecisionFabricController {
     description:
       'The decision is the very record of the ordinary path. When deadline_ms ends first, the answer is the time-out outcome of the policy with timed_out: true; the decision still comes, under the decision_id of the answer.',
   })
-  @ApiBody({ schema: JSON.parse(JSON.stringify(RequestSchema)) as object })
+  @ApiBody({ schema: documented(RequestSchema) })
   async decide(@Body() body: unknown, @Req() http: FastifyRequest): Promise<DecisionAnswer> {
     const checked = requests.check(body);
     if (!checked.ok) throw new ProbityError('DF_REQUEST_INVALID', `${checked.fault.at || '/'} ${checked.fault.says}`);
@@ -70,12 +69,8 @@ export class DecisionFabricController {
   @Get()
   @RequirePermission('decision.read')
   @ApiOperation({ summary: 'Decisions, youngest first; by entity, outcome, reason, run and domain time' })
-  @ApiQuery({
-    name: 'limit',
-    required: false,
-    schema: { type: 'integer', minimum: 1, maximum: LIMIT_MAX, default: 50 },
-  })
-  @ApiQuery({ name: 'cursor', required: false, description: 'next_cursor of the page before' })
+  @ApiQuery(LIMIT)
+  @ApiQuery(CURSOR)
   @ApiQuery({ name: 'entity_key', required: false })
   @ApiQuery({ name: 'outcome', required: false, schema: { type: 'string', enum: [...OUTCOMES] } })
   @ApiQuery({ name: 'reason', required: false, description: 'A reason code in full' })
@@ -125,17 +120,13 @@ export class DecisionFabricController {
 }
 
 function queryOf(query: Readonly<Record<string, string>>): DecisionsQuery {
-  const { limit = '50', cursor, entity_key, outcome, reason, run, from, to } = query;
-  const whole = (name: string, text: string, max: number): number => {
-    const value = Number(text);
-    if (Number.isInteger(value) && value >= 1 && value <= max) return value;
-    throw new ProbityError('HTTP_REQUEST_INVALID', `${name} is a whole number from 1 to ${max}`);
-  };
+  const { limit, cursor, entity_key, outcome, reason, run, from, to } = query;
+  const before = cursorOf(cursor);
   if (outcome !== undefined && !(OUTCOMES as readonly string[]).includes(outcome))
     throw new ProbityError('HTTP_REQUEST_INVALID', `outcome is one of ${OUTCOMES.join(', ')}`);
   return {
-    limit: whole('limit', limit, LIMIT_MAX),
-    ...(cursor === undefined ? {} : { before: whole('cursor', cursor, Number.MAX_SAFE_INTEGER) }),
+    limit: limitOf(limit),
+    ...(before === null ? {} : { before }),
     ...(entity_key === undefined ? {} : { entity_key }),
     ...(outcome === undefined ? {} : { outcome }),
     ...(reason === undefined ? {} : { reason }),

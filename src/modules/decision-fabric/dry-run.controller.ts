@@ -3,11 +3,12 @@ import { ApiBody, ApiOperation, ApiQuery, ApiTags } from '@nestjs/swagger';
 import { ProbityError } from '../../rails/errors/probity-error.js';
 import { validatorOf } from '../../rails/validator.js';
 import { RequirePermission } from '../../substrate/http/principal.js';
+import { CURSOR, cursorBehind, documented, PageLimit } from '../../substrate/http/requests.js';
 import { type DryRun, type DryRunChanges, DryRunRequestSchema } from './dry-run.schema.js';
 import { DryRunService } from './dry-run.service.js';
 
 const requests = validatorOf(DryRunRequestSchema, 'the request');
-const LIMIT_MAX = 500;
+const LIMIT = new PageLimit(500);
 
 @ApiTags('decisions')
 @Controller('v1/decisions/dry-runs')
@@ -22,7 +23,7 @@ export class DryRunController {
     description:
       'Nothing of it is ever in force. Each decision is made again without any change first; where one differs from its record there is no report, and the first is named.',
   })
-  @ApiBody({ schema: JSON.parse(JSON.stringify(DryRunRequestSchema)) as object })
+  @ApiBody({ schema: documented(DryRunRequestSchema) })
   async start(@Body() body: unknown): Promise<DryRun> {
     const checked = requests.check(body);
     if (!checked.ok) throw new ProbityError('DF_CANDIDATE_REFUSED', `${checked.fault.at || '/'} ${checked.fault.says}`);
@@ -39,23 +40,9 @@ export class DryRunController {
   @Get(':dry_run_id/changes')
   @RequirePermission('decision.simulate')
   @ApiOperation({ summary: 'Decisions that would have had another outcome; once the dry run is done' })
-  @ApiQuery({
-    name: 'limit',
-    required: false,
-    schema: { type: 'integer', minimum: 1, maximum: LIMIT_MAX, default: 50 },
-  })
-  @ApiQuery({ name: 'cursor', required: false, description: 'next_cursor of the page before' })
+  @ApiQuery(LIMIT.query)
+  @ApiQuery(CURSOR)
   changes(@Param('dry_run_id') id: string, @Query() query: Readonly<Record<string, string>>): DryRunChanges {
-    const { limit = '50', cursor = '0' } = query;
-    const whole = (name: string, text: string, min: number, max: number): number => {
-      const value = Number(text);
-      if (/^[0-9]+$/.test(text) && value >= min && value <= max) return value;
-      throw new ProbityError('HTTP_REQUEST_INVALID', `${name} is a whole number from ${min} to ${max}`);
-    };
-    return this.dryRuns.changes(
-      id,
-      whole('cursor', cursor, 0, Number.MAX_SAFE_INTEGER),
-      whole('limit', limit, 1, LIMIT_MAX),
-    );
+    return this.dryRuns.changes(id, cursorBehind(query['cursor']), LIMIT.of(query['limit']));
   }
 }

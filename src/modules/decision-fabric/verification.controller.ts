@@ -7,6 +7,7 @@ import { RunIdSchema } from '../../rails/pins.js';
 import { closed } from '../../rails/schema.js';
 import { validatorOf } from '../../rails/validator.js';
 import { RequirePermission } from '../../substrate/http/principal.js';
+import { documented } from '../../substrate/http/requests.js';
 import { type Verification, VerificationService } from './verification.service.js';
 
 const RequestSchema = closed({
@@ -41,7 +42,7 @@ export class VerificationController {
     description:
       'With decision_id that one alone. With counterfactual: what other rules, bundles, feature definitions or another policy would have made of the same events; nothing of it is ever in force.',
   })
-  @ApiBody({ schema: JSON.parse(JSON.stringify(RequestSchema)) as object })
+  @ApiBody({ schema: documented(RequestSchema) })
   start(@Body() body: unknown): Verification {
     const checked = requests.check(body);
     if (!checked.ok) throw new ProbityError('DF_REQUEST_INVALID', `${checked.fault.at || '/'} ${checked.fault.says}`);

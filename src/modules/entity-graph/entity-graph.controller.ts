@@ -1,6 +1,6 @@
 import { Body, Controller, Get, HttpCode, Param, Post, Query, Req } from '@nestjs/common';
 import { ApiBody, ApiOkResponse, ApiOperation, ApiQuery, ApiTags } from '@nestjs/swagger';
-import type { Static, TSchema } from '@sinclair/typebox';
+import type { Static } from '@sinclair/typebox';
 import type { FastifyRequest } from 'fastify';
 import { ProbityError } from '../../rails/errors/probity-error.js';
 import type { GraphState, Identifier, Neighbour, Profile } from '../../rails/graph/graph-state.js';
@@ -8,7 +8,7 @@ import { IDENTIFIER_TYPES, type IdentifierType } from '../../rails/graph/graph.s
 import type { PolicyRev } from '../../rails/policy-rev.js';
 import { validatorOf } from '../../rails/validator.js';
 import { RequirePermission } from '../../substrate/http/principal.js';
-import { CURSOR, cursorOf, PageLimit } from '../../substrate/http/requests.js';
+import { CURSOR, cursorBehind, documented, PageLimit } from '../../substrate/http/requests.js';
 import type { ProjectedRun } from '../../substrate/projection/runs.js';
 import { TRAFFIC } from '../../substrate/projection/projector.js';
 import { GraphEngine } from './entity-graph.engine.js';
@@ -16,7 +16,6 @@ import { ContextsRequest, ContextsResponse } from './entity-graph.port.js';
 import { EntityGraphService } from './entity-graph.service.js';
 
 const requests = validatorOf(ContextsRequest, 'the request');
-const schemaOf = (schema: TSchema): object => JSON.parse(JSON.stringify(schema)) as object;
 const LIMIT = new PageLimit(500, 100);
 const RUN = { name: 'run', description: 'the run whose graph is asked' } as const;
 const VERSION = {
@@ -68,8 +67,8 @@ export class EntityGraphController {
     description:
       'One result per trigger, in their order. A trigger is named with its place on the traffic topic; the answer has applied everything before it on its own partition, or says LAGGING after wait_ms.',
   })
-  @ApiBody({ schema: schemaOf(ContextsRequest) })
-  @ApiOkResponse({ schema: schemaOf(ContextsResponse) })
+  @ApiBody({ schema: documented(ContextsRequest) })
+  @ApiOkResponse({ schema: documented(ContextsResponse) })
   async contexts(@Body() body: unknown, @Req() http: FastifyRequest): Promise<Static<typeof ContextsResponse>> {
     const request = requests.demand(body) as Static<typeof ContextsRequest>;
     const gone = new AbortController();
@@ -126,7 +125,7 @@ export class EntityGraphController {
     @Query('min_graph_version') min?: string,
   ): Answered & { readonly neighbors: readonly Neighbour[]; readonly next_cursor?: string } {
     const limit = LIMIT.of(limitText);
-    const from = cursorOf(cursor) ?? 0;
+    const from = cursorBehind(cursor);
     const found = this.#run(run, min);
     const all = found.state.neighbours(identifierOf(type, id));
     return {

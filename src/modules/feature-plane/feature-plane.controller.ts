@@ -1,16 +1,16 @@
 import { Body, Controller, Get, HttpCode, Post, Req } from '@nestjs/common';
 import { ApiBody, ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
-import type { Static, TSchema } from '@sinclair/typebox';
+import type { Static } from '@sinclair/typebox';
 import type { FastifyRequest } from 'fastify';
 import type { PolicyRev } from '../../rails/policy-rev.js';
 import { validatorOf } from '../../rails/validator.js';
 import { RequirePermission } from '../../substrate/http/principal.js';
+import { documented } from '../../substrate/http/requests.js';
 import { FeatureEngine } from './feature-plane.engine.js';
 import { SnapshotsRequest, SnapshotsResponse } from './feature-plane.port.js';
 import { FeaturePlaneService } from './feature-plane.service.js';
 
 const requests = validatorOf(SnapshotsRequest, 'the request');
-const schemaOf = (schema: TSchema): object => JSON.parse(JSON.stringify(schema)) as object;
 
 export interface FeatureGroupView {
   readonly name: string;
@@ -59,8 +59,8 @@ export class FeaturePlaneController {
     description:
       'One result per trigger, in their order. A trigger is named with its place on the traffic topic; the answer has applied everything before it on its own partition, or says STALE after wait_ms.',
   })
-  @ApiBody({ schema: schemaOf(SnapshotsRequest) })
-  @ApiOkResponse({ schema: schemaOf(SnapshotsResponse) })
+  @ApiBody({ schema: documented(SnapshotsRequest) })
+  @ApiOkResponse({ schema: documented(SnapshotsResponse) })
   async snapshots(@Body() body: unknown, @Req() http: FastifyRequest): Promise<Static<typeof SnapshotsResponse>> {
     const request = requests.demand(body) as Static<typeof SnapshotsRequest>;
     const gone = new AbortController();

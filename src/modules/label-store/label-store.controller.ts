@@ -10,7 +10,7 @@ import { closed } from '../../rails/schema.js';
 import { validatorOf } from '../../rails/validator.js';
 import { Clock } from '../../substrate/clock/clock.port.js';
 import { Caller, RequirePermission } from '../../substrate/http/principal.js';
-import { CURSOR, cursorOf, demandBody, documented, PageLimit } from '../../substrate/http/requests.js';
+import { CURSOR, cursorBehind, demandBody, documented, PageLimit } from '../../substrate/http/requests.js';
 import { contextOf } from '../../substrate/http/telemetry.hooks.js';
 import type { Principal } from '../../substrate/identity/identity.port.js';
 import type { CallContext } from '../../substrate/rpc/rpc.port.js';
@@ -138,7 +138,7 @@ export class LabelStoreController {
     @Query() query: Readonly<Record<string, string | undefined>>,
   ): Promise<{ readonly labels: readonly LedgerRow[]; readonly next_cursor?: string }> {
     const limit = LIMIT.of(query['limit']);
-    const after = cursorOf(query['cursor']) ?? 0;
+    const after = cursorBehind(query['cursor']);
     const target = targetOf(query);
     const rows = await this.ledger.list({
       after,

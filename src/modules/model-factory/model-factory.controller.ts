@@ -7,7 +7,7 @@ import { closed } from '../../rails/schema.js';
 import { validatorOf } from '../../rails/validator.js';
 import type { ModelGateReceipt } from '../../rails/registry/gate-receipt.schema.js';
 import { Caller, RequirePermission } from '../../substrate/http/principal.js';
-import { documented, LIMIT, limitOf } from '../../substrate/http/requests.js';
+import { CURSOR, cursorOf, documented, LIMIT, limitOf } from '../../substrate/http/requests.js';
 import type { Principal } from '../../substrate/identity/identity.port.js';
 import { ModelFactoryService } from './model-factory.service.js';
 import { ModelFactoryStore } from './model-factory.store.js';
@@ -60,15 +60,16 @@ export class ModelFactoryController {
   @RequirePermission('models.read')
   @ApiOperation({ summary: 'Runs, youngest first' })
   @ApiQuery(LIMIT)
-  @ApiQuery({ name: 'cursor', required: false, description: 'next_cursor of the page before' })
+  @ApiQuery(CURSOR)
   async list(
     @Query('limit') limitText?: string,
     @Query('cursor') cursor?: string,
   ): Promise<{ readonly runs: readonly RunStatus[]; readonly next_cursor?: string }> {
     const limit = limitOf(limitText);
+    const before = cursorOf(cursor);
     const rows = await this.store.list({
       limit: limit + 1,
-      ...(cursor === undefined ? {} : { before: numberOf(cursor) }),
+      ...(before === null ? {} : { before }),
     });
     const last = rows[limit - 1];
     return {
@@ -141,9 +142,4 @@ export class ModelFactoryController {
 function idOf(text: string): Digest {
   if (isDigest(text)) return text;
   throw new ProbityError('MF_RUN_NOT_FOUND', 'the id of a run is 64 hex digits');
-}
-
-function numberOf(text: string): number {
-  if (/^[0-9]{1,15}$/.test(text)) return Number(text);
-  throw new ProbityError('HTTP_REQUEST_INVALID', 'cursor is next_cursor of the page before');
 }

@@ -6,7 +6,7 @@ import { type Digest, isDigest } from '../../rails/digest.js';
 import { ProbityError } from '../../rails/errors/probity-error.js';
 import { validatorOf } from '../../rails/validator.js';
 import { Caller, RequirePermission } from '../../substrate/http/principal.js';
-import { documented } from '../../substrate/http/requests.js';
+import { CURSOR, cursorOf, documented, LIMIT, limitOf } from '../../substrate/http/requests.js';
 import type { Principal } from '../../substrate/identity/identity.port.js';
 import { type BuildAnswer, BuildIntentSchema, type BuildState, type BuildStatus } from './dataset.schema.js';
 import { DatasetObjects } from './dataset-reader.js';
@@ -14,7 +14,6 @@ import type { DatasetReading } from './offline-feature-shadow.port.js';
 import { OfflineFeatureShadowService } from './offline-feature-shadow.service.js';
 import { OfflineFeatureShadowStore } from './offline-feature-shadow.store.js';
 
-const LIMIT_MAX = 200;
 const intents = validatorOf(BuildIntentSchema, 'the request');
 
 @ApiTags('datasets')
@@ -45,22 +44,17 @@ export class OfflineFeatureShadowController {
   @Get()
   @RequirePermission('datasets.read')
   @ApiOperation({ summary: 'Datasets and builds, youngest first' })
-  @ApiQuery({
-    name: 'limit',
-    required: false,
-    schema: { type: 'integer', minimum: 1, maximum: LIMIT_MAX, default: 50 },
-  })
-  @ApiQuery({ name: 'cursor', required: false, description: 'next_cursor of the page before' })
+  @ApiQuery(LIMIT)
+  @ApiQuery(CURSOR)
   @ApiQuery({ name: 'run', required: false, description: 'of this run alone' })
   async list(
     @Query() { limit: limitText, cursor, run }: Readonly<Record<string, string | undefined>>,
   ): Promise<{ readonly builds: readonly BuildStatus[]; readonly next_cursor?: string }> {
-    const limit = numberOf(limitText ?? '50', 'limit');
-    if (limit < 1 || limit > LIMIT_MAX)
-      throw new ProbityError('HTTP_REQUEST_INVALID', `limit is a whole number from 1 to ${LIMIT_MAX}`);
+    const limit = limitOf(limitText);
+    const before = cursorOf(cursor);
     const rows = await this.store.list({
       limit: limit + 1,
-      ...(cursor === undefined ? {} : { before: numberOf(cursor, 'cursor') }),
+      ...(before === null ? {} : { before }),
       ...(run === undefined ? {} : { runId: run }),
     });
     const last = rows[limit - 1];

@@ -1,12 +1,12 @@
 import { Controller, Get, Post, Query, Req, Res } from '@nestjs/common';
 import { ApiBody, ApiConsumes, ApiOperation, ApiProduces, ApiQuery, ApiResponse, ApiTags } from '@nestjs/swagger';
 import { type Context, ROOT_CONTEXT } from '@opentelemetry/api';
-import { type TSchema } from '@sinclair/typebox';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { isProbityError, ProbityError } from '../../rails/errors/probity-error.js';
 import { bodyOf, collect, mediaTypeOf, StreamedBody } from '../../substrate/http/bodies.js';
 import { formOf } from '../../substrate/http/json-splitter.js';
 import { Caller, RequirePermission } from '../../substrate/http/principal.js';
+import { documented } from '../../substrate/http/requests.js';
 import { contextOf } from '../../substrate/http/telemetry.hooks.js';
 import type { Principal } from '../../substrate/identity/identity.port.js';
 import { CloudEventSchema, cloudEventOfHeaders, eventOfCloudEvent, isBinaryMode } from './cloud-event.core.js';
@@ -20,7 +20,6 @@ import { eventOf, type Made } from './transaction.core.js';
 const NDJSON = 'application/x-ndjson';
 
 /** OpenAPI speaks JSON Schema; what the builder keeps under symbols is left out on the way. */
-const documented = (schema: TSchema): object => JSON.parse(JSON.stringify(schema)) as object;
 
 @ApiTags('edges')
 @Controller('v1')

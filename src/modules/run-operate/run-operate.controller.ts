@@ -3,9 +3,8 @@ import { ApiOperation, ApiQuery, ApiTags } from '@nestjs/swagger';
 import { ProbityError } from '../../rails/errors/probity-error.js';
 import { parseUtc, type UtcMicros } from '../../rails/time.js';
 import { RequirePermission } from '../../substrate/http/principal.js';
+import { CURSOR, cursorOf, LIMIT, limitOf } from '../../substrate/http/requests.js';
 import { type FactRow, RunOperateStore } from './run-operate.store.js';
-
-const LIMIT_MAX = 200;
 
 @ApiTags('governance')
 @Controller('v1/changes')
@@ -15,30 +14,23 @@ export class RunOperateController {
   @Get()
   @RequirePermission('ops.read')
   @ApiOperation({ summary: 'Changes of what is in force, youngest first' })
-  @ApiQuery({
-    name: 'limit',
-    required: false,
-    schema: { type: 'integer', minimum: 1, maximum: LIMIT_MAX, default: 50 },
-  })
-  @ApiQuery({ name: 'cursor', required: false, description: 'next_cursor of the page before' })
+  @ApiQuery(LIMIT)
+  @ApiQuery(CURSOR)
   @ApiQuery({ name: 'from', required: false, description: 'not before this time (RFC 3339)' })
   @ApiQuery({ name: 'to', required: false, description: 'before this time (RFC 3339)' })
   @ApiQuery({ name: 'policy', required: false, description: 'of this policy alone' })
   async changes(
-    @Query('limit') limitText = '50',
+    @Query('limit') limitText?: string,
     @Query('cursor') cursor?: string,
     @Query('from') from?: string,
     @Query('to') to?: string,
     @Query('policy') policy?: string,
   ): Promise<{ readonly changes: readonly FactRow[]; readonly next_cursor?: string }> {
-    const limit = Number(limitText);
-    if (!Number.isInteger(limit) || limit < 1 || limit > LIMIT_MAX)
-      throw new ProbityError('HTTP_REQUEST_INVALID', `limit is a whole number from 1 to ${LIMIT_MAX}`);
-    if (cursor !== undefined && !/^[1-9][0-9]{0,15}$/.test(cursor))
-      throw new ProbityError('HTTP_REQUEST_INVALID', 'cursor is the next_cursor of a page');
+    const limit = limitOf(limitText);
+    const before = cursorOf(cursor);
     const rows = await this.store.changes({
       limit: limit + 1,
-      ...(cursor === undefined ? {} : { before: Number(cursor) }),
+      ...(before === null ? {} : { before }),
       ...(from === undefined ? {} : { from: timeOf(from, 'from') }),
       ...(to === undefined ? {} : { to: timeOf(to, 'to') }),
       ...(policy === undefined ? {} : { subject: policy }),

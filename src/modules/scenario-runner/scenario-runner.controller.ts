@@ -9,11 +9,11 @@ import {
   ApiTags,
 } from '@nestjs/swagger';
 import { ROOT_CONTEXT } from '@opentelemetry/api';
-import { type TSchema } from '@sinclair/typebox';
 import type { FastifyRequest } from 'fastify';
 import { type Validator, validatorOf } from '../../rails/validator.js';
 import { Clock } from '../../substrate/clock/clock.port.js';
 import { Caller, RequirePermission } from '../../substrate/http/principal.js';
+import { documented } from '../../substrate/http/requests.js';
 import { contextOf } from '../../substrate/http/telemetry.hooks.js';
 import type { Principal } from '../../substrate/identity/identity.port.js';
 import type { CallContext } from '../../substrate/rpc/rpc.port.js';
@@ -45,7 +45,6 @@ const worlds: Readonly<Record<string, Validator<unknown>>> = {
 /** An answer may take this long; nothing here waits for a world. */
 const ANSWER_MS = 10_000;
 
-const schemaOf = (schema: TSchema): object => JSON.parse(JSON.stringify(schema)) as object;
 const RUN_ID = { name: 'run_id', description: 'The run, as 32 hex digits' };
 
 @ApiTags('runs')
@@ -60,8 +59,8 @@ export class ScenarioRunnerController {
   @HttpCode(202)
   @RequirePermission('sr.request')
   @ApiOperation({ summary: 'Requests a run, once per equivalence key; the same request again gives its status' })
-  @ApiBody({ schema: schemaOf(RunRequestSchema) })
-  @ApiAcceptedResponse({ schema: schemaOf(RunStatusSchema) })
+  @ApiBody({ schema: documented(RunRequestSchema) })
+  @ApiAcceptedResponse({ schema: documented(RunStatusSchema) })
   async request(@Body() body: unknown, @Caller() caller: Principal, @Req() http: FastifyRequest): Promise<RunStatus> {
     return await this.runner.request(requestIn(body) as never, this.#context(caller, http));
   }
@@ -71,8 +70,8 @@ export class ScenarioRunnerController {
   @ApiOperation({ summary: 'The runs, youngest first' })
   @ApiQuery({ name: 'limit', required: false, schema: { type: 'integer', minimum: 1, maximum: 200, default: 50 } })
   @ApiQuery({ name: 'cursor', required: false, description: 'next_cursor of the page before' })
-  @ApiQuery({ name: 'state', required: false, schema: schemaOf(RunsQuery.properties.state) })
-  @ApiOkResponse({ schema: schemaOf(RunsPage) })
+  @ApiQuery({ name: 'state', required: false, schema: documented(RunsQuery.properties.state) })
+  @ApiOkResponse({ schema: documented(RunsPage) })
   async list(
     @Query() query: Readonly<Record<string, string>>,
     @Caller() caller: Principal,
@@ -87,7 +86,7 @@ export class ScenarioRunnerController {
   @RequirePermission('sr.read')
   @ApiOperation({ summary: 'Status of a run' })
   @ApiParam(RUN_ID)
-  @ApiOkResponse({ schema: schemaOf(RunStatusSchema) })
+  @ApiOkResponse({ schema: documented(RunStatusSchema) })
   async status(
     @Param('run_id') runId: string,
     @Caller() caller: Principal,
@@ -100,7 +99,7 @@ export class ScenarioRunnerController {
   @RequirePermission('sr.read')
   @ApiOperation({ summary: 'The facts view of a run that is ready: pins, sealed outputs, receipts, declared traffic' })
   @ApiParam(RUN_ID)
-  @ApiOkResponse({ schema: schemaOf(RunFactsViewSchema) })
+  @ApiOkResponse({ schema: documented(RunFactsViewSchema) })
   async facts(@Param('run_id') runId: string): Promise<RunFactsView> {
     return await this.runner.facts(runIn(runId));
   }

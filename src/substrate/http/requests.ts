@@ -42,11 +42,19 @@ export const limitOf = (text?: string): number => USUAL.of(text);
 /** For pages that go on behind a number. */
 export const CURSOR = { name: 'cursor', required: false, description: 'next_cursor of the page before' } as const;
 
-/** null: from the beginning. @throws HTTP_REQUEST_INVALID */
+const NO_CURSOR = 'cursor is the next_cursor of a page';
+
+/** Of pages that go towards older entries; null: from the youngest. @throws HTTP_REQUEST_INVALID */
 export function cursorOf(text: string | undefined): number | null {
   if (text === undefined) return null;
-  if (/^[0-9]{1,15}$/.test(text)) return Number(text);
-  throw new ProbityError('HTTP_REQUEST_INVALID', 'cursor is the next_cursor of a page');
+  if (/^[1-9][0-9]{0,15}$/.test(text)) return Number(text);
+  throw new ProbityError('HTTP_REQUEST_INVALID', NO_CURSOR);
+}
+
+/** Of pages that go on behind a number; 0 is the beginning. @throws HTTP_REQUEST_INVALID */
+export function cursorBehind(text = '0'): number {
+  if (/^(0|[1-9][0-9]{0,14})$/.test(text)) return Number(text);
+  throw new ProbityError('HTTP_REQUEST_INVALID', NO_CURSOR);
 }
 
 /** The body of a request, checked. @throws HTTP_REQUEST_INVALID with the place */

@@ -1,9 +1,8 @@
 import { Body, Controller, Get, HttpCode, Param, Post, Query } from '@nestjs/common';
 import { ApiBody, ApiOperation, ApiQuery, ApiTags } from '@nestjs/swagger';
-import { ProbityError } from '../../../rails/errors/probity-error.js';
 import { validatorOf } from '../../../rails/validator.js';
 import { Caller, RequirePermission } from '../../../substrate/http/principal.js';
-import { demandBody, documented, LIMIT, limitOf } from '../../../substrate/http/requests.js';
+import { CURSOR, cursorOf, demandBody, documented, LIMIT, limitOf } from '../../../substrate/http/requests.js';
 import type { Principal } from '../../../substrate/identity/identity.port.js';
 import { Objects } from '../../../substrate/objects/objects.port.js';
 import { JobKinds } from './job-kind.js';
@@ -37,7 +36,7 @@ export class JobsController {
   @RequirePermission('ops.read')
   @ApiOperation({ summary: 'Jobs, youngest first, and the kinds that there are' })
   @ApiQuery(LIMIT)
-  @ApiQuery({ name: 'cursor', required: false, description: 'next_cursor of the page before' })
+  @ApiQuery(CURSOR)
   @ApiQuery({ name: 'kind', required: false, description: 'of this kind alone' })
   async list(@Query() { limit: limitText, cursor, kind }: Readonly<Record<string, string | undefined>>): Promise<{
     readonly jobs: readonly JobStatus[];
@@ -45,11 +44,10 @@ export class JobsController {
     readonly next_cursor?: string;
   }> {
     const limit = limitOf(limitText);
-    if (cursor !== undefined && !/^[1-9][0-9]{0,15}$/.test(cursor))
-      throw new ProbityError('HTTP_REQUEST_INVALID', 'cursor is the next_cursor of a page');
+    const before = cursorOf(cursor);
     const rows = await this.store.list({
       limit: limit + 1,
-      ...(cursor === undefined ? {} : { before: Number(cursor) }),
+      ...(before === null ? {} : { before }),
       ...(kind === undefined ? {} : { kind }),
     });
     const last = rows[limit - 1];

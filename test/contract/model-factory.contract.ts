@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
-import { LeaseLost } from '../../src/modules/model-factory/model-factory.store.js';
+import { LeaseLost } from '../../src/substrate/lease/held-work.js';
 import type { TrainRequest } from '../../src/modules/model-factory/train-run.schema.js';
 import type { ModelRegistryPort } from '../../src/modules/model-registry/model-registry.port.js';
 import { datasetKey } from '../../src/modules/offline-feature-shadow/dataset-build.js';

@@ -5,6 +5,7 @@ import type { Digest } from '../../rails/digest.js';
 import { fromEpochMs, type UtcMicros } from '../../rails/time.js';
 import { Clock } from '../../substrate/clock/clock.port.js';
 import { Database, type Queryable, type Transaction } from '../../substrate/database/database.port.js';
+import { LeaseLost } from '../../substrate/lease/held-work.js';
 import { hasEnded, isAtRest, isCancellable, isForward, mayBeTriedAgain } from './train-run.core.js';
 import type {
   Published,
@@ -21,14 +22,6 @@ import type {
 export interface Lease {
   readonly runId: Digest;
   readonly token: number;
-}
-
-/** Thrown by a write under a token that is no longer the latest: whoever gets it stops at once. */
-export class LeaseLost extends Error {
-  constructor({ runId, token }: Lease) {
-    super(`the lease of run ${runId} with token ${token} was taken over`);
-    this.name = 'LeaseLost';
-  }
 }
 
 export interface Asked {
@@ -212,7 +205,7 @@ export class ModelFactoryStore {
        where train_run_id = $1 and token = $2`,
       [lease.runId, lease.token, leaseMs],
     );
-    if (count === 0) throw new LeaseLost(lease);
+    if (count === 0) throw new LeaseLost(`run ${lease.runId}`, lease.token);
   }
 
   async release({ runId, token }: Lease): Promise<void> {
@@ -244,7 +237,7 @@ export class ModelFactoryStore {
       `update work set tries = tries + 1, last_code = $3, due_at = $4 where train_run_id = $1 and token = $2`,
       [lease.runId, lease.token, code, fromEpochMs(this.clock.nowMs() + waitMs)],
     );
-    if (count === 0) throw new LeaseLost(lease);
+    if (count === 0) throw new LeaseLost(`run ${lease.runId}`, lease.token);
   }
 
   /** What a stage came to, once: the first one stands. Whatever failed before is forgotten then. @throws LeaseLost */
@@ -310,7 +303,7 @@ async function demandLease(transaction: Queryable, lease: Lease): Promise<void> 
     lease.runId,
     lease.token,
   ]);
-  if (count === 0) throw new LeaseLost(lease);
+  if (count === 0) throw new LeaseLost(`run ${lease.runId}`, lease.token);
 }
 
 function statusOf(row: StoredRow): RunStatus {

@@ -3,6 +3,7 @@ import { Injectable } from '@nestjs/common';
 import { isProbityError, ProbityError } from '../../rails/errors/probity-error.js';
 import { About } from '../../substrate/about.js';
 import { Clock } from '../../substrate/clock/clock.port.js';
+import { Cancelled } from '../../substrate/lease/held-work.js';
 import { outgoing } from '../../substrate/rpc/outgoing.js';
 import { openScratchFolder } from '../../substrate/scratch-folder.js';
 import { ModelRegistryPort } from '../model-registry/model-registry.port.js';
@@ -24,9 +25,6 @@ import {
 
 /** Of one try: a registry that is away is asked again later, and until then the run says why it waits. */
 const PUBLISH_LIMIT_MS = 20_000;
-
-/** Somebody does not want the run any more, or the process is stopping. */
-export class Cancelled extends Error {}
 
 /** Takes a run through its stages under a lease. What a stage came to is kept at once, so that whoever takes the run up goes on from there. */
 @Injectable()

@@ -5,11 +5,12 @@ import type { Digest } from '../../rails/digest.js';
 import { About } from '../../substrate/about.js';
 import { Clock } from '../../substrate/clock/clock.port.js';
 import { Rounds } from '../../substrate/clock/rounds.js';
+import { Cancelled, LeaseLost, workUnderLease } from '../../substrate/lease/held-work.js';
 import { Telemetry } from '../../substrate/telemetry/telemetry.port.js';
 import { FactoryPace } from './factory-pace.js';
 import { FactorySignals } from './factory.signals.js';
-import { type Lease, LeaseLost, ModelFactoryStore } from './model-factory.store.js';
-import { Cancelled, saysOf, TrainRun } from './train-run.js';
+import { type Lease, ModelFactoryStore } from './model-factory.store.js';
+import { saysOf, TrainRun } from './train-run.js';
 import { backOffMs, consequenceOf, hasEnded } from './train-run.core.js';
 import type { RunDetail, RunState, RunStatus } from './train-run.schema.js';
 
@@ -73,40 +74,27 @@ export class TrainJobs implements OnApplicationBootstrap, OnModuleDestroy {
   async advance(runId: Digest, signal: AbortSignal): Promise<boolean> {
     const lease = await this.store.acquire(runId, this.#holder, this.pace.leaseMs);
     if (lease === null) return false;
-    const held = new AbortController();
-    const end = (): void => held.abort(signal.reason);
-    signal.addEventListener('abort', end);
-    const done = new AbortController();
-    const kept = this.#keep(lease, held, done.signal);
-    try {
-      await this.#work(lease, held.signal);
-      return true;
-    } catch (error) {
-      if (!(error instanceof LeaseLost) && !(error instanceof Cancelled)) throw error;
-      this.telemetry.logger.warn('mf_run_left', { train_run_id: runId, detail: error.message });
-      return false;
-    } finally {
-      signal.removeEventListener('abort', end);
-      done.abort();
-      await kept;
-      await this.store.release(lease);
-    }
-  }
-
-  /** Renews the lease while the work goes on, and looks whether it is still wanted. */
-  async #keep(lease: Lease, held: AbortController, done: AbortSignal): Promise<void> {
-    for (;;) {
-      await this.clock.sleep(this.pace.leaseMs / 3, done);
-      if (done.aborted) return;
-      try {
-        await this.store.renew(lease, this.pace.leaseMs);
-        const found = await this.store.find(lease.runId);
-        if (found !== null && hasEnded(found.state)) held.abort(new Cancelled('the run was cancelled'));
-      } catch (error) {
-        // A database that does not answer for a moment takes no lease away; a write under it will say so.
-        if (error instanceof LeaseLost) held.abort(error);
-      }
-    }
+    const { clock, store, pace, telemetry } = this;
+    return await workUnderLease(
+      {
+        ...{ clock, leaseMs: pace.leaseMs, stop: signal },
+        renew: async () => {
+          await store.renew(lease, pace.leaseMs);
+        },
+        unwanted: async () => {
+          const found = await store.find(runId);
+          return found !== null && hasEnded(found.state) ? 'the run was cancelled' : null;
+        },
+        release: async () => {
+          await store.release(lease);
+        },
+        onLeft: ({ message: detail }) => telemetry.logger.warn('mf_run_left', { train_run_id: runId, detail }),
+      },
+      async (held) => {
+        await this.#work(lease, held);
+        return true;
+      },
+    );
   }
 
   async #work(lease: Lease, signal: AbortSignal): Promise<void> {

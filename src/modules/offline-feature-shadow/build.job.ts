@@ -7,17 +7,16 @@ import { isProbityError, type ProbityError } from '../../rails/errors/probity-er
 import { ERRORS } from '../../rails/errors/registry.js';
 import { About } from '../../substrate/about.js';
 import { Clock } from '../../substrate/clock/clock.port.js';
+import { Cancelled, LeaseLost, workUnderLease } from '../../substrate/lease/held-work.js';
 import { Telemetry } from '../../substrate/telemetry/telemetry.port.js';
 import { BuildPace } from './build-pace.js';
 import { DatasetBuild } from './dataset-build.js';
 import { DatasetObjects } from './dataset-reader.js';
 import type { BuildDetail, BuildState, BuildStatus, Built, Parity } from './dataset.schema.js';
-import { hasEnded, type Lease, LeaseLost, OfflineFeatureShadowStore } from './offline-feature-shadow.store.js';
+import { hasEnded, type Lease, OfflineFeatureShadowStore } from './offline-feature-shadow.store.js';
 
 /** Failures of another kind than the named ones may pass; after so many in a row the build has failed. */
 const UNNAMED_MAX = 5;
-
-class Cancelled extends Error {}
 
 /**
  * Works on builds, one at a time: those that were just requested at once, and any that has not ended and that nobody works on, be it that its process died. One
@@ -98,42 +97,28 @@ export class BuildJobs implements OnApplicationBootstrap, OnModuleDestroy {
   async advance(planId: Digest, signal: AbortSignal): Promise<boolean> {
     const lease = await this.store.acquire(planId, this.#holder, this.pace.leaseMs);
     if (lease === null) return false;
-    const held = new AbortController();
-    const end = (): void => held.abort(signal.reason);
-    signal.addEventListener('abort', end);
-    const done = new AbortController();
-    const kept = this.#keep(lease, held, done.signal);
-    try {
-      await this.#steps(lease, held.signal);
-      return true;
-    } catch (error) {
-      if (error instanceof LeaseLost || error instanceof Cancelled) {
-        this.telemetry.logger.warn('ofs_build_left', { dataset_manifest_id: planId, detail: error.message });
-        return false;
-      }
-      throw error;
-    } finally {
-      signal.removeEventListener('abort', end);
-      done.abort();
-      await kept;
-      await this.store.release(lease);
-    }
-  }
-
-  /** Renews the lease while the work goes on, and looks whether it is still wanted. */
-  async #keep(lease: Lease, held: AbortController, done: AbortSignal): Promise<void> {
-    for (;;) {
-      await this.clock.sleep(this.pace.leaseMs / 3, done);
-      if (done.aborted) return;
-      try {
-        await this.store.renew(lease, this.pace.leaseMs);
-        const found = await this.store.find(lease.planId);
-        if (found !== null && hasEnded(found.state)) held.abort(new Cancelled('the build was cancelled'));
-      } catch (error) {
-        // A database that does not answer for a moment takes no lease away; a write under it will say so.
-        if (error instanceof LeaseLost) held.abort(error);
-      }
-    }
+    const { clock, store, pace, telemetry } = this;
+    return await workUnderLease(
+      {
+        ...{ clock, leaseMs: pace.leaseMs, stop: signal },
+        renew: async () => {
+          await store.renew(lease, pace.leaseMs);
+        },
+        unwanted: async () => {
+          const found = await store.find(planId);
+          return found !== null && hasEnded(found.state) ? 'the build was cancelled' : null;
+        },
+        release: async () => {
+          await store.release(lease);
+        },
+        onLeft: ({ message: detail }) =>
+          telemetry.logger.warn('ofs_build_left', { dataset_manifest_id: planId, detail }),
+      },
+      async (held) => {
+        await this.#steps(lease, held);
+        return true;
+      },
+    );
   }
 
   async #steps(lease: Lease, signal: AbortSignal): Promise<void> {

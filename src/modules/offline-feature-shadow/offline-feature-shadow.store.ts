@@ -5,20 +5,13 @@ import type { Digest } from '../../rails/digest.js';
 import { fromEpochMs, type UtcMicros } from '../../rails/time.js';
 import { Clock } from '../../substrate/clock/clock.port.js';
 import { Database, type Queryable, type Transaction } from '../../substrate/database/database.port.js';
+import { LeaseLost } from '../../substrate/lease/held-work.js';
 import type { BuildDetail, BuildIntent, BuildPlan, BuildState, BuildStatus, Built } from './dataset.schema.js';
 
 /** The right to work on one build, until somebody else has it. */
 export interface Lease {
   readonly planId: Digest;
   readonly token: number;
-}
-
-/** Thrown by a write under a token that is no longer the latest: whoever gets it stops at once. */
-export class LeaseLost extends Error {
-  constructor({ planId, token }: Lease) {
-    super(`the lease of build ${planId} with token ${token} was taken over`);
-    this.name = 'LeaseLost';
-  }
 }
 
 export interface Asked {
@@ -179,7 +172,7 @@ export class OfflineFeatureShadowStore {
        where plan_id = $1 and token = $2`,
       [lease.planId, lease.token, leaseMs],
     );
-    if (count === 0) throw new LeaseLost(lease);
+    if (count === 0) throw new LeaseLost(`build ${lease.planId}`, lease.token);
   }
 
   /** The row stays, so that the next token is a higher one. */
@@ -263,7 +256,7 @@ async function demandLease(transaction: Queryable, lease: Lease): Promise<void> 
     lease.planId,
     lease.token,
   ]);
-  if (count === 0) throw new LeaseLost(lease);
+  if (count === 0) throw new LeaseLost(`build ${lease.planId}`, lease.token);
 }
 
 function statusOf({ plan_id, plan, actor, at, state, detail, changed_at }: StoredRow): BuildStatus {

@@ -3,19 +3,12 @@ import { hostname } from 'node:os';
 import { Injectable } from '@nestjs/common';
 import { About } from '../../substrate/about.js';
 import { Database, type Queryable } from '../../substrate/database/database.port.js';
+import { LeaseLost } from '../../substrate/lease/held-work.js';
 
 /** The right to do one piece of work, until somebody else has it. */
 export interface Lease {
   readonly name: string;
   readonly token: number;
-}
-
-/** Thrown by a write under a token that is no longer the latest: whoever gets it stops at once. */
-export class LeaseLost extends Error {
-  constructor({ name, token }: Lease) {
-    super(`the lease ${name} with token ${token} was taken over`);
-    this.name = 'LeaseLost';
-  }
 }
 
 /** One holder per piece of work over all processes; the database's clock decides, which all share. */
@@ -53,7 +46,7 @@ export class Leases {
        where name = $1 and token = $2`,
       [lease.name, lease.token, leaseMs],
     );
-    if (count === 0) throw new LeaseLost(lease);
+    if (count === 0) throw new LeaseLost(lease.name, lease.token);
   }
 
   /** The row stays, so that the next token is a higher one. */
@@ -71,5 +64,5 @@ export async function demandLease(transaction: Queryable, lease: Lease): Promise
     lease.name,
     lease.token,
   ]);
-  if (count === 0) throw new LeaseLost(lease);
+  if (count === 0) throw new LeaseLost(lease.name, lease.token);
 }

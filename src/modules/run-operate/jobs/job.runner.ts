@@ -8,10 +8,11 @@ import { validatorOf } from '../../../rails/validator.js';
 import { About } from '../../../substrate/about.js';
 import { Clock } from '../../../substrate/clock/clock.port.js';
 import { Rounds } from '../../../substrate/clock/rounds.js';
+import { Cancelled, LeaseLost, workUnderLease } from '../../../substrate/lease/held-work.js';
 import { Objects } from '../../../substrate/objects/objects.port.js';
 import { Policies } from '../../../substrate/policy/policy.port.js';
 import { Telemetry } from '../../../substrate/telemetry/telemetry.port.js';
-import { type Lease, LeaseLost, Leases } from '../leases.js';
+import { type Lease, Leases } from '../leases.js';
 import { JobKinds } from './job-kind.js';
 import { hasEnded, type JobReceipt, JobReceiptSchema, type JobState, type JobStatus } from './job.schema.js';
 import { JobStore, leaseName } from './job.store.js';
@@ -22,8 +23,6 @@ const IDLE_MAX = 32;
 export const JOB_LEASE_MS = 15_000;
 /** A defect would be tried again for ever. */
 const UNNAMED_MAX = 5;
-
-class Cancelled extends Error {}
 
 const receipts = validatorOf(JobReceiptSchema, 'the receipt');
 
@@ -92,39 +91,24 @@ export class JobRunner implements OnApplicationBootstrap, OnModuleDestroy {
   async work(opId: string): Promise<boolean> {
     const lease = await this.leases.acquire(leaseName(opId), JOB_LEASE_MS);
     if (lease === null) return false;
-    const held = new AbortController();
-    const end = (): void => held.abort(this.#stop.signal.reason);
-    this.#stop.signal.addEventListener('abort', end);
-    const done = new AbortController();
-    const kept = this.#keep(opId, lease, held, done.signal);
-    try {
-      return await this.#steps(opId, lease, held.signal);
-    } catch (error) {
-      if (!(error instanceof LeaseLost) && !(error instanceof Cancelled)) throw error;
-      this.telemetry.logger.warn('ops_job_left', { op_id: opId, detail: error.message });
-      return false;
-    } finally {
-      this.#stop.signal.removeEventListener('abort', end);
-      done.abort();
-      await kept;
-      await this.leases.release(lease);
-    }
-  }
-
-  /** Renews the lease while the work goes on, and looks whether it is still wanted. */
-  async #keep(opId: string, lease: Lease, held: AbortController, done: AbortSignal): Promise<void> {
-    for (;;) {
-      await this.clock.sleep(JOB_LEASE_MS / 3, done);
-      if (done.aborted) return;
-      try {
-        await this.leases.renew(lease, JOB_LEASE_MS);
-        const found = await this.store.find(opId);
-        if (found !== null && hasEnded(found.state)) held.abort(new Cancelled('the job was cancelled'));
-      } catch (error) {
-        // A database that does not answer for a moment takes no lease away; a write under it will say so.
-        if (error instanceof LeaseLost) held.abort(error);
-      }
-    }
+    const { clock, leases, store, telemetry } = this;
+    return await workUnderLease(
+      {
+        ...{ clock, leaseMs: JOB_LEASE_MS, stop: this.#stop.signal },
+        renew: async () => {
+          await leases.renew(lease, JOB_LEASE_MS);
+        },
+        unwanted: async () => {
+          const found = await store.find(opId);
+          return found !== null && hasEnded(found.state) ? 'the job was cancelled' : null;
+        },
+        release: async () => {
+          await leases.release(lease);
+        },
+        onLeft: ({ message: detail }) => telemetry.logger.warn('ops_job_left', { op_id: opId, detail }),
+      },
+      async (held) => await this.#steps(opId, lease, held),
+    );
   }
 
   async #steps(opId: string, lease: Lease, signal: AbortSignal): Promise<boolean> {

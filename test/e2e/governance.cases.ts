@@ -2,27 +2,22 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { randomBytes } from 'node:crypto';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { DecisionAnswer } from '../../src/modules/decision-fabric/decision-fabric.service.js';
 import type { LaneDone, PolicyView } from '../../src/modules/run-operate/policy-lanes.service.js';
 import type { JsonValue } from '../../src/rails/canonical-json.js';
 import type { Decision } from '../../src/rails/events/decision.schema.js';
-import type { Posture } from '../../src/rails/events/posture.schema.js';
 import { type PolicyRev, sealPolicy } from '../../src/rails/policy-rev.js';
 import { cli } from '../support/cli.js';
 import { Door, type Outside } from '../support/door.js';
 import { eventually } from '../support/eventually.js';
 import { Http } from '../support/http.js';
+import { LivePayments, withLongWaits } from '../support/live-payments.js';
 
 /** A second person, and waits that a busy machine keeps. */
 const TWO_PEOPLE: Outside = {
   introduce: (profile) => {
     const officer = '    - key_id: officer\n      actor_id: HUMAN::officer\n      roles: [operator]\n';
     profile.edit(profile.access, '    # One per unit', `${officer}    # One per unit`);
-    const decision = join(profile.folder, 'policy', 'df.decision.yaml');
-    const waits = 'features_ms: 500, graph_ms: 500, posture_ms: 200, registry_ms: 1000';
-    profile.edit(decision, waits, 'features_ms: 5000, graph_ms: 5000, posture_ms: 4000, registry_ms: 10000');
-    profile.edit(decision, 'posture_age_max_ms: 15000', 'posture_age_max_ms: 60000');
-    return [profile.access, decision];
+    return [profile.access, withLongWaits(profile)];
   },
   env: {},
 };
@@ -33,52 +28,19 @@ type Body = Readonly<Record<string, JsonValue>>;
 export function governanceSuite(groups: readonly string[], { whole = false } = {}): void {
   describe(`policies that people put in force, ${groups.length === 1 ? 'all roles in one process' : 'in several processes'}`, () => {
     let door: Door;
-    let df: Http;
     let operator: Http;
     let officer: Http;
-    let run = '';
-    let payments = 0;
+    let payments: LivePayments;
 
     beforeAll(async () => {
       door = await Door.open('embedded', groups, TWO_PEOPLE);
-      [df, operator] = [await door.client('df'), await door.client('ops')];
+      operator = await door.client('ops');
       officer = new Http(operator.base, readFileSync(join(door.data, 'keys', 'officer.key'), 'utf8').trim());
-      const live = await door.request({
-        run_equivalence_key: 'live',
-        world: {
-          kind: 'live',
-          scenario_id: `governance-${randomBytes(4).toString('hex')}`,
-          traffic: [{ event_type: 'transaction', schema_version: 'v1' }],
-        },
-        strategy: 'AUTO',
-      } as never);
-      run = live.run_id;
-      await door.settled(run);
-      const dl = await door.client('dl');
-      await eventually(
-        async () => ((await dl.get('/v1/posture')).body as { posture: Posture | null }).posture?.mode,
-        (mode) => mode === 'NORMAL',
-        60_000,
-      );
+      payments = await LivePayments.open(door, 'governance');
     }, 150_000);
     afterAll(() => door.close());
 
-    async function decided(): Promise<Decision> {
-      payments += 1;
-      const { body, status, text } = await df.post('/v1/decisions', {
-        transaction: {
-          transaction_id: `payment-${payments}`,
-          occurred_at: '2026-01-31T12:00:00Z',
-          amount: '12.30',
-          currency: 'EUR',
-          card_id: `card-${payments % 7}`,
-        },
-        deadline_ms: 10_000,
-      });
-      const { decision } = body as DecisionAnswer;
-      if (decision === undefined) throw new Error(`${status}: ${text}`);
-      return decision;
-    }
+    const decided = async (): Promise<Decision> => await payments.decided();
 
     async function flow(): Promise<readonly Decision[]> {
       const made: Decision[] = [];
@@ -119,7 +81,7 @@ export function governanceSuite(groups: readonly string[], { whole = false } = {
     const otherRules = (body: Body): Body => {
       const { lists, ...rest } = body;
       const [first, ...others] = lists as Body[];
-      return { ...rest, lists: [{ ...first, name: `block_${payments}` }, ...others] };
+      return { ...rest, lists: [{ ...first, name: `block_${payments.count}` }, ...others] };
     };
 
     /** One byte of an artifact is another one; the way back. */
@@ -165,14 +127,19 @@ export function governanceSuite(groups: readonly string[], { whole = false } = {
       const past = revisions.find(({ state }) => state === 'WAS_ACTIVE');
       if (past === undefined) throw new Error('nothing was in force before');
       const restore = tamper(past.policy_rev);
-      const spoilt = await door.verified({ run_id: run });
+      const spoilt = await door.verified({ run_id: payments.runId });
       expect(spoilt.not_made_again).toBeGreaterThan(0);
       expect(spoilt.first_not_made_again?.why).toContain(
         `OPS_ARTIFACT_TAMPERED: gov/policies/${past.policy_rev.content_digest}`,
       );
       restore();
-      const found = await door.verified({ run_id: run });
-      expect(found).toMatchObject({ state: 'DONE', compared: payments, equal: payments, not_made_again: 0 });
+      const found = await door.verified({ run_id: payments.runId });
+      expect(found).toMatchObject({
+        state: 'DONE',
+        compared: payments.count,
+        equal: payments.count,
+        not_made_again: 0,
+      });
     }, 60_000);
 
     it('hold at the door while payments flow: every event has one receipt, and each cites one of the revisions', async () => {
@@ -183,7 +150,7 @@ export function governanceSuite(groups: readonly string[], { whole = false } = {
       }));
       const ig = await door.client('ig');
       const admittedUnder = async (eventId: string): Promise<readonly PolicyRev[]> => {
-        const { body } = await ig.get(`/v1/receipts?event_id=${eventId}&run_id=${run}`);
+        const { body } = await ig.get(`/v1/receipts?event_id=${eventId}&run_id=${payments.runId}`);
         return (body as { receipts: { policy_rev: PolicyRev }[] }).receipts.map(({ policy_rev }) => policy_rev);
       };
       const flowing = [flow(), flow()];
@@ -271,7 +238,7 @@ export function governanceSuite(groups: readonly string[], { whole = false } = {
         const group = groups.find((roles) => roles === 'all' || roles.split(',').includes('df')) ?? 'all';
         await door.kill(group);
         await door.start(group);
-        [df, operator] = [await door.client('df'), await door.client('ops')];
+        operator = await door.client('ops');
         officer = new Http(operator.base, officer.key);
         expect((await decided()).rules.policy_rev).toEqual(rev);
         const changes = (await operator.get('/v1/changes?policy=df.rules')).body as {

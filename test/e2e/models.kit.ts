@@ -10,6 +10,7 @@ import { cli } from '../support/cli.js';
 import { Door, importedRun, type Outside } from '../support/door.js';
 import { eventually } from '../support/eventually.js';
 import { seeded } from '../support/kafka-log.js';
+import { withLongWaits } from '../support/live-payments.js';
 
 const ROWS = 1_200;
 const DAYS = 18;
@@ -25,11 +26,7 @@ const TWO_PEOPLE: Outside = {
   introduce: (profile) => {
     const registry = join(profile.folder, 'policy', 'mpr.registry.yaml');
     profile.edit(registry, 'four_eyes: false', 'four_eyes: true');
-    const decision = join(profile.folder, 'policy', 'df.decision.yaml');
-    const waits = 'features_ms: 500, graph_ms: 500, posture_ms: 200, registry_ms: 1000';
-    profile.edit(decision, waits, 'features_ms: 5000, graph_ms: 5000, posture_ms: 4000, registry_ms: 10000');
-    profile.edit(decision, 'posture_age_max_ms: 15000', 'posture_age_max_ms: 60000');
-    return [registry, decision];
+    return [registry, withLongWaits(profile)];
   },
   env: {},
 };

@@ -2,18 +2,16 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { randomBytes } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { DecisionAnswer } from '../../src/modules/decision-fabric/decision-fabric.service.js';
 import type { RegistryDone } from '../../src/modules/model-registry/model-registry.port.js';
 import { canonicalJson } from '../../src/rails/canonical-json.js';
 import type { Decision } from '../../src/rails/events/decision.schema.js';
-import type { Posture } from '../../src/rails/events/posture.schema.js';
 import type { RegistryFact } from '../../src/rails/events/registry-fact.schema.js';
 import { type Bundle, bundleDigest } from '../../src/rails/model/bundle.schema.js';
 import { bundleOf, receiptOf } from '../contract/model-registry.kit.js';
 import { cli } from '../support/cli.js';
 import { Door, type Outside } from '../support/door.js';
-import { eventually } from '../support/eventually.js';
 import type { Http } from '../support/http.js';
+import { LivePayments, withLongWaits } from '../support/live-payments.js';
 
 /** One person does everything here; who may not is the contract suite's matter. */
 const ALONE: Outside = {
@@ -21,11 +19,7 @@ const ALONE: Outside = {
     const registry = join(profile.folder, 'policy', 'mpr.registry.yaml');
     const text = readFileSync(registry, 'utf8');
     writeFileSync(registry, text.replace('four_eyes: true', 'four_eyes: false'));
-    const decision = join(profile.folder, 'policy', 'df.decision.yaml');
-    const waits = 'features_ms: 500, graph_ms: 500, posture_ms: 200, registry_ms: 1000';
-    profile.edit(decision, waits, 'features_ms: 5000, graph_ms: 5000, posture_ms: 4000, registry_ms: 10000');
-    profile.edit(decision, 'posture_age_max_ms: 15000', 'posture_age_max_ms: 60000');
-    return [registry, decision];
+    return [registry, withLongWaits(profile)];
   },
   env: {},
 };
@@ -34,50 +28,17 @@ const ALONE: Outside = {
 export function registrySuite(flavour: 'embedded' | 'real', groups: readonly string[]): void {
   describe(`the bundle in force, ${groups.length === 1 ? 'all roles in one process' : 'in several processes'}`, () => {
     let door: Door;
-    let df: Http;
     let mpr: Http;
-    let run = '';
-    let payments = 0;
+    let payments: LivePayments;
 
     beforeAll(async () => {
       door = await Door.open(flavour, groups, ALONE);
-      [df, mpr] = [await door.client('df'), await door.client('mpr')];
-      const live = await door.request({
-        run_equivalence_key: 'live',
-        world: {
-          kind: 'live',
-          scenario_id: `registry-${randomBytes(4).toString('hex')}`,
-          traffic: [{ event_type: 'transaction', schema_version: 'v1' }],
-        },
-        strategy: 'AUTO',
-      } as never);
-      run = live.run_id;
-      await door.settled(run);
-      const dl = await door.client('dl');
-      await eventually(
-        async () => ((await dl.get('/v1/posture')).body as { posture: Posture | null }).posture?.mode,
-        (mode) => mode === 'NORMAL',
-        60_000,
-      );
+      mpr = await door.client('mpr');
+      payments = await LivePayments.open(door, 'registry');
     }, 150_000);
     afterAll(() => door.close());
 
-    async function decided(): Promise<Decision> {
-      payments += 1;
-      const { body, status, text } = await df.post('/v1/decisions', {
-        transaction: {
-          transaction_id: `payment-${payments}`,
-          occurred_at: '2026-01-31T12:00:00Z',
-          amount: '12.30',
-          currency: 'EUR',
-          card_id: `card-${payments % 7}`,
-        },
-        deadline_ms: 10_000,
-      });
-      const { decision } = body as DecisionAnswer;
-      if (decision === undefined) throw new Error(`${status}: ${text}`);
-      return decision;
-    }
+    const decided = async (): Promise<Decision> => await payments.decided();
 
     const did = async (path: string, body: object): Promise<RegistryFact> => {
       const answer = await mpr.post(`/v1/registry/${path}`, {
@@ -178,12 +139,17 @@ export function registrySuite(flavour: 'embedded' | 'real', groups: readonly str
     }, 60_000);
 
     it('and every decision comes out the same again, each with the bundle that it cites', async () => {
-      const found = await door.verified({ run_id: run });
-      expect(found).toMatchObject({ state: 'DONE', compared: payments, equal: payments, not_made_again: 0 });
+      const found = await door.verified({ run_id: payments.runId });
+      expect(found).toMatchObject({
+        state: 'DONE',
+        compared: payments.count,
+        equal: payments.count,
+        not_made_again: 0,
+      });
       const other = bundleOf('other', 1, 3);
       const bundles = { active: { digest: bundleDigest(other), bundle: other }, shadow: [] };
-      const otherwise = await door.verified({ run_id: run, counterfactual: { bundles } });
-      expect(otherwise).toMatchObject({ compared: payments, equal: 0 });
+      const otherwise = await door.verified({ run_id: payments.runId, counterfactual: { bundles } });
+      expect(otherwise).toMatchObject({ compared: payments.count, equal: 0 });
     }, 60_000);
 
     if (flavour === 'embedded')

@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { spawn } from 'node:child_process';
 import { rm } from 'node:fs/promises';
 import { readChunk } from '../../src/modules/run-operate/archive/chunk-reader.js';
 import { asTopicName, type Offset } from '../../src/rails/eb-ref.js';
@@ -13,6 +12,7 @@ import { openEmbeddedBus } from '../support/bus.js';
 import { openTestPostgres, type TestDatabase, type TestPostgres } from '../support/database.js';
 import { seeded } from '../support/kafka-log.js';
 import { temporaryFolder } from '../support/objects-harness.js';
+import { livesOf } from '../support/stepped-child.js';
 import { recordsOf } from '../support/single-pass.js';
 import type { ArchiverOrder } from './archive.child.js';
 
@@ -50,21 +50,7 @@ describe('an archive writer that is killed with SIGKILL', () => {
     const order: ArchiverOrder = { place: { address, admin, roleSecret }, folder, topic: TOPIC, stopAt };
     // Whoever held the lease was killed: it need not run out first here.
     await database.forSchema(schemaName('gov')).query(`update leases set expires_at = '-infinity'`);
-    const { NODE_OPTIONS: _, ...env } = process.env;
-    const child = spawn(process.execPath, [CHILD, JSON.stringify(order)], { env, stdio: ['ignore', 'pipe', 'pipe'] });
-    const said: string[] = [];
-    let [rest, complaint] = ['', ''];
-    child.stderr.on('data', (piece: Buffer) => (complaint += piece.toString('utf8')));
-    child.stdout.on('data', (piece: Buffer) => {
-      const lines = (rest + piece.toString('utf8')).split('\n');
-      rest = lines.pop() ?? '';
-      said.push(...lines);
-      if (said.length >= stopAt) child.kill('SIGKILL');
-    });
-    await new Promise((resolve) => child.once('close', resolve));
-    if (said.length < stopAt && said.at(-1) !== 'done')
-      throw new Error(`it ended by itself: ${complaint.slice(-2_000)}`);
-    return said;
+    return await livesOf(CHILD, order);
   }
 
   it(`${KILLS} times between its writes (seed ${SEED}): each record is in one chunk, and no chunk is there twice`, async () => {

@@ -1,15 +1,14 @@
-import { writeSync } from 'node:fs';
 import type { Digest } from '../../src/rails/digest.js';
 import type { RunPins } from '../../src/rails/pins.js';
 import { ManualClock } from '../../src/substrate/clock/manual.clock.js';
 import { SystemClock } from '../../src/substrate/clock/system.clock.js';
 import { schemaName } from '../../src/substrate/database/roles.js';
 import { FilesObjects } from '../../src/substrate/objects/files.objects.js';
-import type { Objects } from '../../src/substrate/objects/objects.port.js';
 import { openShadow, type ShadowGround } from '../contract/offline-feature-shadow.kit.js';
 import { AdmittedEvents } from '../contract/label-store.kit.js';
 import { openEmbeddedBus } from '../support/bus.js';
 import { openTestServer, type TestDatabaseAddress } from '../support/database.js';
+import { Steps } from '../support/stepped-child.js';
 
 /** What a builder that is going to be killed is told: as JSON, in its first argument. */
 export interface BuilderOrder {
@@ -23,32 +22,11 @@ export interface BuilderOrder {
 }
 
 const { place, folder, pins, planId, nowMs, stopAt } = JSON.parse(process.argv[2] ?? '') as BuilderOrder;
-const steps: string[] = [];
-
-async function step<Result>(what: string, work: () => Promise<Result>): Promise<Result> {
-  await said(`before ${what}`);
-  const result = await work();
-  await said(`after ${what}`);
-  return result;
-}
-
-async function said(what: string): Promise<void> {
-  steps.push(what);
-  writeSync(1, `${what}\n`);
-  if (steps.length === stopAt) await new Promise(() => setInterval(() => undefined, 60_000));
-}
+const steps = new Steps(stopAt);
 
 const { bus } = await openEmbeddedBus(place);
 const stands = await FilesObjects.open(folder, new SystemClock());
-const objects = new Proxy<Objects>(stands, {
-  get(target, name) {
-    if (name === 'putIfAbsent')
-      return async (...[key, ...rest]: Parameters<Objects['putIfAbsent']>) =>
-        await step(`put ${key.split('/').at(-1) ?? key}`, () => target.putIfAbsent(key, ...rest));
-    const value: unknown = Reflect.get(target, name, target);
-    return typeof value === 'function' ? (value.bind(target) as unknown) : value;
-  },
-});
+const objects = steps.objects(stands, (key) => `put ${key.split('/').at(-1) ?? key}`);
 const server = openTestServer(place);
 const ground = {
   ...{ bus, objects },
@@ -61,9 +39,8 @@ const shadow = openShadow(
 );
 const { store } = shadow;
 const [advance, keepBuilt] = [store.advance.bind(store), store.keepBuilt.bind(store)];
-store.advance = (lease, state, detail) => step(`state ${state}`, () => advance(lease, state, detail));
-store.keepBuilt = (lease, built) => step('built', () => keepBuilt(lease, built));
+store.advance = (lease, state, detail) => steps.step(`state ${state}`, () => advance(lease, state, detail));
+store.keepBuilt = (lease, built) => steps.step('built', () => keepBuilt(lease, built));
 // Whoever held the lease was killed: it has to run out first, by the clock of the database.
 while (!(await shadow.advance(planId))) await new Promise((resolve) => setTimeout(resolve, 50));
-writeSync(1, 'done\n');
-process.exit(0);
+steps.done();

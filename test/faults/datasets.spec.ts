@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { spawn } from 'node:child_process';
 import { rm } from 'node:fs/promises';
 import { asBasis } from '../../src/rails/basis.js';
 import type { Digest } from '../../src/rails/digest.js';
@@ -15,6 +14,7 @@ import { DecidedRun, LABEL, openShadow, type ShadowGround } from '../contract/of
 import { openEmbeddedBus } from '../support/bus.js';
 import { openTestPostgres, type TestDatabase, type TestPostgres } from '../support/database.js';
 import { temporaryFolder } from '../support/objects-harness.js';
+import { livesOf } from '../support/stepped-child.js';
 import type { BuilderOrder } from './datasets.child.js';
 
 /** Compiled by `npm run build:test`. */
@@ -72,21 +72,7 @@ describe('a builder that is killed with SIGKILL', () => {
     const { address, admin, roleSecret } = database;
     const place = { address, admin, roleSecret };
     const order: BuilderOrder = { place, folder, pins: run.pins, planId, nowMs: NOW_MS, stopAt };
-    const { NODE_OPTIONS: _, ...env } = process.env;
-    const child = spawn(process.execPath, [CHILD, JSON.stringify(order)], { env, stdio: ['ignore', 'pipe', 'pipe'] });
-    const said: string[] = [];
-    let [rest, complaint] = ['', ''];
-    child.stderr.on('data', (piece: Buffer) => (complaint += piece.toString('utf8')));
-    child.stdout.on('data', (piece: Buffer) => {
-      const lines = (rest + piece.toString('utf8')).split('\n');
-      rest = lines.pop() ?? '';
-      said.push(...lines);
-      if (said.length >= stopAt) child.kill('SIGKILL');
-    });
-    await new Promise((resolve) => child.once('close', resolve));
-    if (said.length < stopAt && said.at(-1) !== 'done')
-      throw new Error(`it ended by itself: ${complaint.slice(-2_000)}`);
-    return said;
+    return await livesOf(CHILD, order);
   }
 
   it('at any of its writes, before or after: the next one ends it, builds nothing twice, and there is one manifest', async () => {

@@ -1,13 +1,12 @@
-import { writeSync } from 'node:fs';
 import type { Digest } from '../../src/rails/digest.js';
 import { ManualClock } from '../../src/substrate/clock/manual.clock.js';
 import { SystemClock } from '../../src/substrate/clock/system.clock.js';
 import { schemaName } from '../../src/substrate/database/roles.js';
 import { FilesObjects } from '../../src/substrate/objects/files.objects.js';
-import type { Objects } from '../../src/substrate/objects/objects.port.js';
 import type { ModelRegistryPort } from '../../src/modules/model-registry/model-registry.port.js';
 import { type FactoryGround, openFactory, portOf, registryOn, ToldLearner } from '../contract/model-factory.kit.js';
 import { openTestServer, type TestDatabaseAddress } from '../support/database.js';
+import { Steps } from '../support/stepped-child.js';
 
 /** What a factory that is going to be killed is told: as JSON, in its first argument. */
 export interface FactoryOrder {
@@ -23,33 +22,10 @@ export interface FactoryOrder {
 }
 
 const { place, folder, runId, version, nowMs, leaseMs, stopAt } = JSON.parse(process.argv[2] ?? '') as FactoryOrder;
-const steps: string[] = [];
-
-async function step<Result>(what: string, work: () => Promise<Result>): Promise<Result> {
-  await said(`before ${what}`);
-  const result = await work();
-  await said(`after ${what}`);
-  return result;
-}
-
-async function said(what: string): Promise<void> {
-  steps.push(what);
-  writeSync(1, `${what}\n`);
-  if (steps.length === stopAt) await new Promise(() => setInterval(() => undefined, 60_000));
-}
+const steps = new Steps(stopAt);
 
 const stands = await FilesObjects.open(folder, new SystemClock());
-const objects = new Proxy<Objects>(stands, {
-  get(target, name) {
-    if (name === 'putIfAbsent')
-      return async (...[key, ...rest]: Parameters<Objects['putIfAbsent']>) =>
-        await step(`put ${(key.split('/').at(-1) ?? key).replace(/-[0-9a-f]{64}/, '')}`, () =>
-          target.putIfAbsent(key, ...rest),
-        );
-    const value: unknown = Reflect.get(target, name, target);
-    return typeof value === 'function' ? (value.bind(target) as unknown) : value;
-  },
-});
+const objects = steps.objects(stands, (key) => `put ${(key.split('/').at(-1) ?? key).replace(/-[0-9a-f]{64}/, '')}`);
 const server = openTestServer(place);
 const ground = {
   objects,
@@ -58,19 +34,18 @@ const ground = {
 const clock = new ManualClock(nowMs);
 const learner = new ToldLearner(clock);
 const learn = learner.learn.bind(learner);
-learner.learn = (task, around) => step('training', () => learn(task, around));
+learner.learn = (task, around) => steps.step('training', () => learn(task, around));
 const registry = portOf(registryOn({ ...ground, objects: stands }, clock));
 const told = {
   resolve: (...asked: Parameters<ModelRegistryPort['resolve']>) => registry.resolve(...asked),
   publish: (...asked: Parameters<ModelRegistryPort['publish']>) =>
-    step('publication', () => registry.publish(...asked)),
+    steps.step('publication', () => registry.publish(...asked)),
 };
 const factory = openFactory(ground, { clock, learner, version, leaseMs, registry: told });
 const { store } = factory;
 const [advance, keep] = [store.advance.bind(store), store.keep.bind(store)];
-store.advance = (lease, state, detail) => step(`state ${state}`, () => advance(lease, state, detail));
-store.keep = (lease, stage, receipt) => step(`receipt ${stage}`, () => keep(lease, stage, receipt));
+store.advance = (lease, state, detail) => steps.step(`state ${state}`, () => advance(lease, state, detail));
+store.keep = (lease, stage, receipt) => steps.step(`receipt ${stage}`, () => keep(lease, stage, receipt));
 // Whoever held the lease was killed: it has to run out first, by the clock of the database.
 while (!(await factory.advance(runId))) await new Promise((resolve) => setTimeout(resolve, 50));
-writeSync(1, 'done\n');
-process.exit(0);
+steps.done();

@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { spawn } from 'node:child_process';
 import { rm } from 'node:fs/promises';
 import type { Digest } from '../../src/rails/digest.js';
 import { ManualClock } from '../../src/substrate/clock/manual.clock.js';
@@ -10,6 +9,7 @@ import type { Objects } from '../../src/substrate/objects/objects.port.js';
 import { datasetOf, type FactoryGround, openFactory, recipeNamed } from '../contract/model-factory.kit.js';
 import { openTestPostgres, type TestDatabase, type TestPostgres } from '../support/database.js';
 import { temporaryFolder } from '../support/objects-harness.js';
+import { livesOf } from '../support/stepped-child.js';
 import type { FactoryOrder } from './model-factory.child.js';
 
 /** Compiled by `npm run build:test`. */
@@ -50,32 +50,12 @@ describe('a factory that is killed with SIGKILL', () => {
     (await factory().registry.store.factsOf({ bundle_id, bundle_version: 1 })).length;
 
   /** Lives until the step, and to the end of the run where it does not stop there. */
-  function started(runId: Digest, stopAt: number, leaseMs = 1_000): { readonly said: Promise<readonly string[]> } {
+  async function lives(runId: Digest, stopAt: number, leaseMs = 1_000): Promise<readonly string[]> {
     const { address, admin, roleSecret } = database;
     const place = { address, admin, roleSecret };
     const order: FactoryOrder = { place, folder, runId, version: '1.0.0', nowMs: NOW_MS, leaseMs, stopAt };
-    const { NODE_OPTIONS: _, ...env } = process.env;
-    const child = spawn(process.execPath, [CHILD, JSON.stringify(order)], { env, stdio: ['ignore', 'pipe', 'pipe'] });
-    const said: string[] = [];
-    let [rest, complaint] = ['', ''];
-    child.stderr.on('data', (piece: Buffer) => (complaint += piece.toString('utf8')));
-    child.stdout.on('data', (piece: Buffer) => {
-      const lines = (rest + piece.toString('utf8')).split('\n');
-      rest = lines.pop() ?? '';
-      said.push(...lines);
-      if (said.length >= stopAt) child.kill('SIGKILL');
-    });
-    return {
-      said: new Promise((resolve, reject) => {
-        child.once('close', () => {
-          if (said.length < stopAt && said.at(-1) !== 'done')
-            reject(new Error(`it ended by itself: ${complaint.slice(-2_000)}`));
-          else resolve(said);
-        });
-      }),
-    };
+    return await livesOf(CHILD, order);
   }
-  const lives = async (runId: Digest, stopAt: number) => await started(runId, stopAt).said;
 
   it('at any of its writes, before or after: the next one ends it, trains nothing twice, and there is one version', async () => {
     const whole = await lives(await asked('whole'), Infinity);
@@ -114,7 +94,7 @@ describe('a factory that is killed with SIGKILL', () => {
   it('beside another one on the same run: one of them trains, and there is one version', async () => {
     for (let n = 0; n < (FULL ? 20 : 3); n += 1) {
       const id = await asked(`both-${n}`);
-      const both = await Promise.all([0, 1].map(() => started(id, Infinity, 60_000).said));
+      const both = await Promise.all([0, 1].map(() => lives(id, Infinity, 60_000)));
       expect(both.flat().filter((step) => step === 'before training')).toHaveLength(1);
       const { state, trainings } = await factory().service.status(id);
       expect({ n, state, trainings, versions: await versionsOf(`both-${n}`) }).toEqual({

@@ -20,13 +20,21 @@ const AS_HGB: TreeSettings = {
   maxDepth: 30,
   maxLeaves: 31,
   minChildWeight: 1e-3,
-  minRowsPerLeaf: 1,
+  minRowsPerLeaf: 20,
   l2: 0,
   rowShare: 1,
   columnShare: 1,
   columnsPerNode: 1,
 };
-const AS_XGB: TreeSettings = { ...AS_HGB, learningRate: 0.3, maxDepth: 6, maxLeaves: 64, minChildWeight: 1, l2: 1 };
+const AS_XGB: TreeSettings = {
+  ...AS_HGB,
+  learningRate: 0.3,
+  maxDepth: 6,
+  maxLeaves: 64,
+  minChildWeight: 1,
+  minRowsPerLeaf: 1,
+  l2: 1,
+};
 
 const OWN: Readonly<Record<string, (rows: TrainingMatrix) => LinearModel | TreeModel>> = {
   trees: (rows) => trainTrees(rows, DEFAULT_TREES).model,

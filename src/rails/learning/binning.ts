@@ -13,9 +13,12 @@ export interface Cuts {
   readonly size: number;
 }
 
-/** Rows as places in a histogram, row after row. */
+/** Rows as places in a histogram. */
 export interface BinnedRows {
+  /** Row after row, as histograms are filled. */
   readonly slots: Uint16Array | Uint32Array;
+  /** Column after column, as rows are divided by one of them: a column fits where all of them would not. */
+  readonly byColumn: Uint16Array | Uint32Array;
   readonly rows: number;
   readonly columns: number;
 }
@@ -130,16 +133,20 @@ function between(low: number, high: number): number {
 
 export function binned({ columns, labels }: TrainingMatrix, { cuts, first, missing, size }: Cuts): BinnedRows {
   const [rows, width] = [labels.length, columns.length];
-  const slots = size <= 65_536 ? new Uint16Array(rows * width) : new Uint32Array(rows * width);
+  const empty = (): Uint16Array | Uint32Array =>
+    size <= 65_536 ? new Uint16Array(rows * width) : new Uint32Array(rows * width);
+  const [slots, byColumn] = [empty(), empty()];
   columns.forEach((column, at) => {
     const own = cuts[at] ?? new Float64Array(0);
     const begin = first[at] ?? 0;
     for (let row = 0, place = at; row < rows; row += 1, place += width) {
       const x = column[row] ?? 0;
-      slots[place] = Number.isNaN(x) ? (missing[at] ?? 0) : begin + 2 * binOf(x, own);
+      const slot = Number.isNaN(x) ? (missing[at] ?? 0) : begin + 2 * binOf(x, own);
+      slots[place] = slot;
+      byColumn[at * rows + row] = slot;
     }
   });
-  return { slots, rows, columns: width };
+  return { slots, byColumn, rows, columns: width };
 }
 
 /** How many cuts are at most x. */

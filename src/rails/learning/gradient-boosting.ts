@@ -115,6 +115,7 @@ function trainBag(
   const pairs = new Float64Array(2 * labels.length);
   const random = new SeededRandom(settings.seed, bag);
   const seen = new Uint8Array(labels.length);
+  const everyRow = settings.rowShare >= 1 && weights === undefined ? Int32Array.from(labels.keys()) : undefined;
   const gains: Float64Array[] = [];
   const trees: Tree[] = [];
   const losses: number[] = [];
@@ -123,7 +124,8 @@ function trainBag(
     if (around.stopped?.() === true)
       throw new ProbityError('LEARNING_STOPPED', `stopped before round ${round + 1} of bag ${bag + 1}`);
     fillPairs(pairs, scores, labels, weights, scale);
-    const count = drawRows(grower.rows, seen, weights, settings.rowShare, random);
+    if (everyRow !== undefined) grower.rows.set(everyRow);
+    const count = everyRow?.length ?? drawRows(grower.rows, seen, weights, settings.rowShare, random);
     const tree = grower.grow(pairs, count, drawColumns(rows.columns, settings.columnShare, random), random);
     addInside(tree, grower, scores, learningRate);
     if (count < labels.length) addOutside(tree, cuts, rows, scores, learningRate, seen);

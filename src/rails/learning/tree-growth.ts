@@ -7,6 +7,7 @@ import {
   fillWhole,
   fillWholeCounted,
   type Found,
+  NOWHERE,
   scan,
   scanBounded,
   subtract,
@@ -274,9 +275,9 @@ export class TreeGrower {
 
   /** Rows that go left stand before those that go right, both in the order that they had. Returns where the right ones begin. */
   #divide(node: number, column: number, start: number, end: number): number {
-    const missing = this.tree.missingLeft[node] === 1 ? (this.#cuts.missing[column] ?? -1) : -1;
-    const { slots, columns } = this.#binned;
-    return divide(this.rows, this.#spare, slots, columns, column, this.tree.slot[node] ?? 0, missing, start, end);
+    const missing = this.tree.missingLeft[node] === 1 ? (this.#cuts.missing[column] ?? NOWHERE) : NOWHERE;
+    const { byColumn, rows } = this.#binned;
+    return divide(this.rows, this.#spare, byColumn, column * rows, this.tree.slot[node] ?? 0, missing, start, end);
   }
 
   /** The best split of a node: the first of equally good ones, by column, missing to the right before left, and cut. */

@@ -46,6 +46,7 @@ export function addDecisionCommands(program: Command, { table }: CliOptions, run
     .option('--rules <file>', 'a policy file df.rules')
     .option('--policy <file>', 'a policy file df.decision')
     .option('--bundle <file>', 'a bundle (JSON), as if it were active in the slot')
+    .option('--revision <policy@number>', 'a revision that was proposed: df.rules@7, df.decision@4')
     .option('--slot <slot>', 'of the bundle: primary or stage2', 'primary')
     .option('--run <run>', 'of this run alone, by its id or equivalence key')
     .option('--from <time>', 'payments from then on, by their own time, RFC 3339')
@@ -60,6 +61,7 @@ export function addDecisionCommands(program: Command, { table }: CliOptions, run
       help(
         [
           'probity decision dry-run --run live --rules stricter.yaml',
+          'probity decision dry-run --run live --revision df.rules@7',
           'probity decision dry-run --from 2026-11-21T00:00:00Z --bundle fraud.json --labels fraud_disposition --csv changed.csv',
         ],
         EXITS_DRY_RUN,

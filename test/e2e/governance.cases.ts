@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { randomBytes } from 'node:crypto';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { DryRun } from '../../src/modules/decision-fabric/dry-run.schema.js';
 import type { LaneDone, PolicyView } from '../../src/modules/run-operate/policy-lanes.service.js';
 import type { JsonValue } from '../../src/rails/canonical-json.js';
 import type { Decision } from '../../src/rails/events/decision.schema.js';
@@ -62,8 +63,15 @@ export function governanceSuite(groups: readonly string[], { whole = false } = {
       (await operator.get(`/v1/policies/${id}/revisions`)).body as PolicyView;
     const head = async (id: string): Promise<string | null> => (await shown(id)).head?.fact_id ?? null;
 
-    /** What is in force, changed, as the next revision: proposed by one person and approved by another. */
-    async function approved(id: string, change: (body: Body) => Body): Promise<PolicyRev> {
+    /** What is in force, changed, as the next revision: proposed by one person, looked at, and approved by another. */
+    async function approved(
+      id: string,
+      change: (body: Body) => Body,
+      looked: (proposed: {
+        readonly policy_rev: PolicyRev;
+        readonly body: JsonValue;
+      }) => Promise<void> = async () => {},
+    ): Promise<PolicyRev> {
       const { policy_rev } = await shown(id);
       const { body } = (await operator.get(`/v1/policies/${id}/revisions/${policy_rev.revision}`)).body as {
         body: Body;
@@ -75,6 +83,7 @@ export function governanceSuite(groups: readonly string[], { whole = false } = {
       const sealed = sealPolicy(id, next, change(body));
       const artifact = { ...sealed.policy_rev, body: sealed.body };
       await did(operator, `${id}/proposals`, { artifact });
+      await looked(sealed);
       await did(officer, `${id}/approve`, { revision: next });
       return sealed.policy_rev;
     }
@@ -82,6 +91,14 @@ export function governanceSuite(groups: readonly string[], { whole = false } = {
       const { lists, ...rest } = body;
       const [first, ...others] = lists as Body[];
       return { ...rest, lists: [{ ...first, name: `block_${payments.count}` }, ...others] };
+    };
+
+    const declineAll = (body: Body): Body => {
+      const lists = JSON.parse(JSON.stringify(body['lists'])) as { kind: string; rules: { when: string }[] }[];
+      const [first] = lists.find(({ kind }) => kind === 'block')?.rules ?? [];
+      if (first === undefined) throw new Error('no rule blocks');
+      first.when = 'true';
+      return { ...body, lists };
     };
 
     /** One byte of an artifact is another one; the way back. */
@@ -97,11 +114,33 @@ export function governanceSuite(groups: readonly string[], { whole = false } = {
       };
     }
 
-    it('change while payments flow: each is decided, and cites one of the revisions', async () => {
+    /** What the rules would have decided on all payments up to now, while more of them flow. */
+    async function dryRunOn(rules: JsonValue): Promise<DryRun> {
+      const df = await door.client('df');
+      const { body, status, text } = await df.post('/v1/decisions/dry-runs', {
+        run_id: payments.runId,
+        candidate: { rules },
+      });
+      if (status !== 202) throw new Error(text);
+      const { dry_run_id: id } = body as DryRun;
+      const find = async () => (await df.get(`/v1/decisions/dry-runs/${id}`)).body as DryRun;
+      return await eventually(find, ({ state }) => state !== 'RUNNING', 60_000);
+    }
+
+    it('are proposed, tried on history, approved and changed while payments flow: each is decided, and cites one of the revisions', async () => {
       const before = await shown('df.rules');
-      const rev = await approved('df.rules', otherRules);
-      const flowing = [flow(), flow()];
       await decided();
+      const flowing = [flow(), flow()];
+      const rev = await approved('df.rules', otherRules, async ({ body }) => {
+        const found = await dryRunOn(body);
+        expect(found).toMatchObject({ state: 'DONE', report: { changed: 0, decided: found.seen } });
+        expect(found.report?.control).toEqual({ compared: found.seen, equal: found.seen });
+        expect(found.seen).toBeGreaterThan(0);
+        const declining = await dryRunOn(declineAll(body as Body));
+        expect(declining.report).toMatchObject({ changed: declining.seen, after: { DECLINE: declining.seen } });
+        // Neither was ever in force.
+        expect((await decided()).rules.policy_rev).toEqual(before.policy_rev);
+      });
       await did(operator, 'df.rules/activate', { revision: rev.revision, expected: await head('df.rules') });
       const cites = async (wanted: PolicyRev): Promise<void> => {
         await eventually(
@@ -197,6 +236,14 @@ export function governanceSuite(groups: readonly string[], { whole = false } = {
         const rev = await approved('df.rules', otherRules);
         const before = (await shown('df.rules')).policy_rev.revision;
         const [number, earlier] = [String(rev.revision), String(before)];
+        const tried = async (revision: string) =>
+          await told('decision', 'dry-run', '--run', payments.runId, '--revision', revision);
+        expect(await tried(`df.rules@${number}`)).toMatchObject({
+          code: 0,
+          text: expect.stringMatching(/control: ([0-9,]+) of \1 equal/),
+        });
+        expect(await tried('df.rules@99')).toMatchObject({ code: 1, text: expect.stringContaining('OPS_') });
+        expect(await tried('ig.admission@1')).toMatchObject({ code: 2 });
         expect(await policy('diff', 'df.rules', earlier, number)).toMatchObject({
           code: 1,
           text: expect.stringContaining('/lists/0/name'),
@@ -230,7 +277,7 @@ export function governanceSuite(groups: readonly string[], { whole = false } = {
         const changes = await told('changes', '--limit', '200');
         for (const kind of ['POLICY_ROLLED_BACK', 'POLICY_ACTIVATED', 'BUNDLE_PROMOTED_ACTIVE', 'POSTURE'])
           expect(changes.text).toContain(kind);
-      }, 90_000);
+      }, 150_000);
 
       it('are the activated ones after a start, too, whatever the profile says of older ones', async () => {
         const rev = await approved('df.rules', otherRules);

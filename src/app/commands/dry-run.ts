@@ -4,6 +4,8 @@ import type { JsonObject } from '../../rails/canonical-json.js';
 import { ProbityError } from '../../rails/errors/probity-error.js';
 import { DryRunApi } from '../client/dry-run-api.js';
 import { changeCsvRow, CHANGES_CSV_HEAD, dryRunReport } from '../client/dry-run-report.js';
+import type { Travel } from '../client/journey.js';
+import { PoliciesApi } from '../client/policies-api.js';
 import { throughDoor } from '../client/through-door.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import type { DoorFlags } from '../flags.js';
@@ -12,6 +14,7 @@ import type { Terminal } from '../terminal.js';
 import type { UnitTable } from '../unit-table.js';
 import { YamlFile } from '../yaml-file.js';
 import { readBundle } from './bundle-file.js';
+import { revisionIn } from './policy-lanes.js';
 import { runIdFrom } from './run.js';
 
 const ROLES = ['df', 'ig', 'ofp', 'ieg', 'dl', 'edge', 'labels', 'mpr'] as const;
@@ -20,6 +23,8 @@ export interface DryRunFlags extends DoorFlags {
   readonly rules?: string;
   readonly policy?: string;
   readonly bundle?: string;
+  /** A revision that was proposed: `df.rules@7`. */
+  readonly revision?: string;
   readonly slot: string;
   readonly run?: string;
   readonly from?: string;
@@ -34,24 +39,55 @@ export interface DryRunFlags extends DoorFlags {
 /** What other rules, another policy or bundle would have decided on events of the past; exit 0 whatever came out, 1 where nothing can be said. */
 export async function dryRun(units: UnitTable, flags: DryRunFlags, terminal: Terminal): Promise<ExitCode> {
   const request = requestOf(flags);
-  return await throughDoor({ table: units, flags, terminal, name: 'dry-run', roles: ROLES }, async (travel) => {
-    const api = new DryRunApi(travel.api);
-    const found = await api.done(travel, request);
-    const { dry_run_id: id, changes_kept: kept } = found;
-    const listed: DryRunChange[] = [];
-    for await (const page of api.changes(id, Math.min(flags.limit, kept))) listed.push(...page);
-    if (flags.csv !== undefined && found.state === 'DONE') await writeCsv(flags.csv, api.changes(id, kept));
-    travel.progress.clear();
-    const { document, lines, ok } = dryRunReport(found, listed);
-    terminal.answer(document, lines);
-    return ok ? EXIT.OK : EXIT.FAILED;
-  });
+  const proposed = candidateFrom(flags);
+  return await throughDoor(
+    { table: units, flags, terminal, name: 'dry-run', roles: flags.revision === undefined ? ROLES : [...ROLES, 'ops'] },
+    async (travel) => {
+      const api = new DryRunApi(travel.api);
+      const found = await api.done(travel, {
+        ...request,
+        candidate: { ...request.candidate, ...(await proposed(travel)) },
+      });
+      const { dry_run_id: id, changes_kept: kept } = found;
+      const listed: DryRunChange[] = [];
+      for await (const page of api.changes(id, Math.min(flags.limit, kept))) listed.push(...page);
+      if (flags.csv !== undefined && found.state === 'DONE') await writeCsv(flags.csv, api.changes(id, kept));
+      travel.progress.clear();
+      const { document, lines, ok } = dryRunReport(found, listed);
+      terminal.answer(document, lines);
+      return ok ? EXIT.OK : EXIT.FAILED;
+    },
+  );
+}
+
+/** The policies that a revision may be tried of, and what each is in a candidate. */
+const TRIED: Readonly<Record<string, 'rules' | 'policy'>> = { 'df.rules': 'rules', 'df.decision': 'policy' };
+
+/** Asks for the revision as it stands on the lane, whoever proposed it. */
+function candidateFrom({
+  revision,
+  rules,
+  policy,
+}: DryRunFlags): (travel: Travel) => Promise<DryRunRequest['candidate']> {
+  if (revision === undefined) return () => Promise.resolve({});
+  const [id = '', number = '', ...more] = revision.split('@');
+  const part = TRIED[id];
+  if (part === undefined || more.length > 0)
+    throw new ProbityError(
+      'CONFIG_INVALID',
+      `--revision is ${Object.keys(TRIED).join('@NUMBER or ')}@NUMBER, not ${revision}`,
+    );
+  if ({ rules, policy }[part] !== undefined)
+    throw new ProbityError('CONFIG_INVALID', `--revision and --${part} both say which ${id} to try: give one of them`);
+  const wanted = revisionIn(number);
+  return async ({ api }) => ({ [part]: (await new PoliciesApi(api).artifact(id, wanted)).body });
 }
 
 function requestOf({
   rules,
   policy,
   bundle,
+  revision,
   slot,
   run,
   from,
@@ -60,10 +96,10 @@ function requestOf({
   asOf,
   maturityDays,
 }: DryRunFlags): DryRunRequest {
-  if (rules === undefined && policy === undefined && bundle === undefined)
+  if (rules === undefined && policy === undefined && bundle === undefined && revision === undefined)
     throw new ProbityError(
       'CONFIG_INVALID',
-      'say what is to be other: --rules, --policy or --bundle FILE, one or several',
+      'say what is to be other: --rules, --policy or --bundle FILE, or --revision POLICY@NUMBER, one or several',
     );
   if (run === undefined && from === undefined && to === undefined)
     throw new ProbityError('CONFIG_INVALID', 'say which decisions: --run RUN, --from TIME, --to TIME, one or several');

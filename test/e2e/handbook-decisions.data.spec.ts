@@ -4,6 +4,7 @@ import { createInterface } from 'node:readline';
 import { createGunzip } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { parse } from 'yaml';
+import type { ShownBuild } from '../../src/app/client/dataset-api.js';
 import type { Verification } from '../../src/modules/decision-fabric/verification.service.js';
 import type { Bundles } from '../../src/rails/decision/policy.schema.js';
 import type { Rules } from '../../src/rails/decision/rules.schema.js';
@@ -93,6 +94,14 @@ describe('the decisions of the handbook file', () => {
     }
   }
 
+  /** What was served, made again by a process of the shadow from the log. */
+  async function rebuilt(...words: readonly string[]): Promise<{ readonly code: number; readonly found: ShownBuild }> {
+    const command = ['dataset', 'build', '--run', run, '--parity', ...words, '--data', door.data, '--json'];
+    const { code, stdout, stderr } = await cli(command);
+    if (stdout === '') throw new Error(stderr);
+    return { code, found: JSON.parse(stdout) as ShownBuild };
+  }
+
   it(
     'are one per transaction, and each comes out the same, byte for byte, when it is made again from the bus',
     async () => {
@@ -130,7 +139,21 @@ describe('the decisions of the handbook file', () => {
   );
 
   it(
-    'with one event changed on the bus, the decision about it is the first that differs',
+    'are rebuilt offline: every decision has the hash that it was served with',
+    async () => {
+      const { code, found } = await rebuilt();
+      const { outcome, decisions, match, not_served } = found.build.detail.parity ?? {};
+      const degraded = Object.values(not_served ?? {}).reduce((sum, count) => sum + count, 0);
+      process.stdout.write(`parity: ${String(match)} rebuilt as served, ${degraded} served without features\n`);
+      expect({ code, outcome, decisions }).toEqual({ code: 0, outcome: 'MATCH', decisions: rows });
+      expect((match ?? 0) + degraded).toBe(rows);
+      expect(match).toBeGreaterThan(0.9 * rows);
+    },
+    LIMIT_MS,
+  );
+
+  it(
+    'with one event changed on the bus, the decision about it is the first that differs, made again and rebuilt',
     async () => {
       // As the owner of the table, whom neither grant nor trigger stops.
       const [record] = await inside.administrate(
@@ -158,6 +181,12 @@ describe('the decisions of the handbook file', () => {
       expect(found).toMatchObject({ state: 'DONE', compared: rows, not_made_again: 0 });
       expect(found.equal).toBeLessThan(rows);
       expect(found.first_difference).toMatchObject({ event_id });
+      // Another plan, so that it is another build: there is no payment before that day.
+      const offline = await rebuilt('--from', '2018-01-01T00:00:00Z');
+      expect({ code: offline.code, parity: offline.found.build.detail.parity }).toMatchObject({
+        code: 1,
+        parity: { outcome: 'MISMATCH' },
+      });
       await put(text);
       expect(await verified({})).toMatchObject({ compared: rows, equal: rows });
     },

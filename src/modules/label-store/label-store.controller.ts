@@ -85,6 +85,8 @@ export class LabelStoreController {
     const assertions = mapped.flatMap((each) => (each.ok ? [each.assertion] : []));
     const results =
       assertions.length === 0 ? [] : await this.labels.append(assertions, caller.actor, this.#context(request));
+    const unmapped = mapped.flatMap((each, at) => (each.ok ? [] : [{ row: at + 1, code: 'LBL_ASSERTION_INVALID' }]));
+    await this.labels.refused({ runId, namespace }, unmapped);
     let next = 0;
     return {
       results: mapped.map((each): AssertResult => {

@@ -194,7 +194,7 @@ export const UNITS: UnitTable = defineUnits(
       kind: 'human-facing',
       why: 'What people have to look at: cases with timelines that nobody edits, and findings that become labels.',
       module: CaseWorkbenchModule,
-      calls: ['ig', 'labels', 'ieg'],
+      calls: ['ig', 'labels', 'ieg', 'dla'],
       consumes: {
         group: 'cases',
         topics: ['fp.bus.traffic.v1'],

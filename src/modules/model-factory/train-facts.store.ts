@@ -11,7 +11,9 @@ export interface FactsQuery {
   readonly to: UtcMicros | null;
 }
 
-const within = (key: string): string => `($2::timestamptz is null or s.at >= $2) and ($3::timestamptz is null or s.at < $3)
+const within = (
+  key: string,
+): string => `($2::timestamptz is null or s.at >= $2) and ($3::timestamptz is null or s.at < $3)
   and ($4::timestamptz is null or s.at < $4 or (s.at = $4 and (${key}) collate "C" < $5))`;
 const ASKED = `'1/' || s.request_id`;
 const ENDED = `'2/' || s.train_run_id || '/' || s.seq`;

@@ -17,7 +17,11 @@ export type BuildRow = {
   readonly actor: Actor | null;
 } & (
   | { readonly state: 'ASKED'; readonly request_id: string }
-  | { readonly state: 'DONE' | 'FAILED' | 'UNCHECKABLE' | 'CANCELLED'; readonly seq: number; readonly detail: BuildDetail }
+  | {
+      readonly state: 'DONE' | 'FAILED' | 'UNCHECKABLE' | 'CANCELLED';
+      readonly seq: number;
+      readonly detail: BuildDetail;
+    }
 );
 
 const KIND_OF = {

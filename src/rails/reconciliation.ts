@@ -235,6 +235,29 @@ export function pathEquations({ path }: Pick<Accounts, 'path'>): readonly Equati
   ];
 }
 
+/** As the label store tells it of a run. */
+export interface LabelsTold {
+  readonly state: string;
+  readonly sealed: {
+    readonly read: number;
+    readonly entered: number;
+    readonly passed_over: number | null;
+    readonly in_ledger: number;
+  } | null;
+  readonly written: LabelAccounts['written'];
+  readonly offending: LabelAccounts['offending'];
+}
+
+/** @param sealedRows rows of the sealed output of labels, as the facts of the run say; null where the world has none */
+export function labelAccountsOf(
+  sealedRows: number | null,
+  { state, sealed, written, offending }: LabelsTold,
+): LabelAccounts {
+  if (sealed === null) return { sealedRows, state, sealed, written, offending };
+  const { read, entered, passed_over: passedOver, in_ledger: inLedger } = sealed;
+  return { sealedRows, state, sealed: { read, entered, passedOver, inLedger }, written, offending };
+}
+
 /** Whether labels of the world are still on their way. */
 export function labelsWait({ state }: Pick<LabelAccounts, 'state'>): boolean {
   return state === 'WAITING' || state === 'PUBLISHING' || state === 'UNKNOWN';

@@ -5,7 +5,7 @@ import { LabelTargetSchema } from '../../rails/labels/target.js';
 import { RunIdSchema } from '../../rails/pins.js';
 import { PolicyRevSchema } from '../../rails/policy-rev.js';
 import { RefSchema } from '../../rails/ref.js';
-import { closed, safeInteger } from '../../rails/schema.js';
+import { closed, safeInteger, type Sealed } from '../../rails/schema.js';
 import { UtcMicrosSchema } from '../../rails/time.js';
 import type { CallContext } from '../../substrate/rpc/rpc.port.js';
 import { defineContract } from '../../substrate/rpc/rpc-contract.js';
@@ -132,7 +132,7 @@ export const CountsResponse = closed({
   /** What is lost, by kind. */
   offending: Type.Record(Type.String(), closed({ count: safeInteger(0, 'all'), ids: Type.Array(Type.String()) })),
 });
-export type LabelCountsAnswer = Static<typeof CountsResponse>;
+export type LabelCountsAnswer = Sealed<typeof CountsResponse>;
 
 /** The one truth about what became known of events, and when. */
 export abstract class LabelStorePort {

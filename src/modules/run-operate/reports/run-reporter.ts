@@ -6,7 +6,7 @@ import {
   type Accounts,
   allHold,
   equationsOf,
-  type LabelAccounts,
+  labelAccountsOf,
   labelsWait,
   loggedOf,
   pathOf,
@@ -57,7 +57,7 @@ export class RunReporter {
     const { by_kind } = await this.log.leaves({ run_id: runId }, context());
     const { world, sealedLabels } = await this.#world(run);
     const told = await this.#labels(runId, idsMax, signal);
-    const labels = labelsOf(sealedLabels, told);
+    const labels = labelAccountsOf(sealedLabels, told);
     const accounts: Accounts = {
       ...(world === undefined ? {} : { world }),
       ...(stream === undefined ? {} : { stream }),
@@ -143,12 +143,6 @@ export class RunReporter {
       signal.throwIfAborted();
     }
   }
-}
-
-function labelsOf(sealedRows: number | null, { state, sealed, written, offending }: LabelCountsAnswer): LabelAccounts {
-  if (sealed === null) return { sealedRows, state, sealed, written, offending };
-  const { read, entered, passed_over: passedOver, in_ledger: inLedger } = sealed;
-  return { sealedRows, state, sealed: { read, entered, passedOver, inLedger }, written, offending };
 }
 
 function offendingOf({

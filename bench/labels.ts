@@ -68,7 +68,7 @@ async function fill(ledger: LedgerStore, clock: SystemClock, note: (text: string
   const startMs = performance.now();
   for (let from = 0; from < LABELS; from += BATCH) {
     const entries = Array.from({ length: BATCH }, (_, n) => entryOf(from + n, ANALYST));
-    await ledger.record(entries, fromEpochMs(clock.nowMs()));
+    await ledger.record(entries, fromEpochMs(clock.nowMs()), () => Promise.resolve());
   }
   const seconds = (performance.now() - startMs) / 1_000;
   note(

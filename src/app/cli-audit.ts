@@ -20,7 +20,9 @@ export function addAuditCommands(program: Command, verify: Command, { table }: C
     );
 
   doorway(program.command('changes'))
-    .description('every change of what decisions stand on: policies that came into force, and postures')
+    .description(
+      'every change of what decisions stand on: policies, operations, datasets, trainings, bundles, and postures',
+    )
     .option('--from <time>', 'not before this time, in RFC 3339')
     .option('--to <time>', 'before this time')
     .option('--limit <number>', 'at most so many, youngest first', asCount(1, 10_000), 100)

@@ -129,7 +129,7 @@ function addRunCommands(program: Command, { table }: CliOptions, run: Run): void
     .addOption(
       new Option(
         '--to <extent>',
-        'how far to follow: to the bus, to the outcomes of actions, to the leaves of the audit log',
+        'how far to follow: to the bus, to the outcomes of actions, to the leaves of the audit log, to the labels as well',
       )
         .choices(EXTENTS)
         .default('leaf'),
@@ -137,7 +137,11 @@ function addRunCommands(program: Command, { table }: CliOptions, run: Run): void
     .addHelpText(
       'after',
       help(
-        ['probity reconcile --run live', 'probity reconcile --run live --to bus --json'],
+        [
+          'probity reconcile --run live',
+          'probity reconcile --run live --to label',
+          'probity reconcile --run live --to bus --json',
+        ],
         EXITS_RECONCILED,
         'Which events are to be decided is read from the profile.',
       ),

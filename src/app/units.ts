@@ -194,7 +194,7 @@ export const UNITS: UnitTable = defineUnits(
       kind: 'human-facing',
       why: 'What people have to look at: cases with timelines that nobody edits, and findings that become labels.',
       module: CaseWorkbenchModule,
-      calls: ['ig', 'labels', 'ieg'],
+      calls: ['ig', 'labels', 'ieg', 'dla'],
       consumes: {
         group: 'cases',
         topics: ['fp.bus.traffic.v1'],
@@ -298,7 +298,7 @@ export const UNITS: UnitTable = defineUnits(
       why: 'Keeps the record of what is in force, and the archive of what was admitted.',
       module: RunOperateModule,
       port: { token: ArchivePort, service: ArchiveService, contract: ARCHIVE_CONTRACT },
-      calls: ['sr', 'wsp', 'ig', 'dla'],
+      calls: ['sr', 'wsp', 'ig', 'labels', 'dla'],
       produces: ['fp.bus.control.v1'],
       schema: 'gov',
       prefixes: ['archive/', 'gov/'],

@@ -14,7 +14,7 @@ import {
 
 type World = NonNullable<Accounts['world']>;
 type Stream = NonNullable<Accounts['stream']>;
-type SoundAccounts = Required<Omit<Accounts, 'path'>>;
+type SoundAccounts = Required<Omit<Accounts, 'path' | 'labels'>>;
 
 interface Spoiling {
   readonly world?: Partial<World>;
@@ -263,5 +263,72 @@ describe('the decision path as the gate tells it', () => {
     expect(waits(pathOf({ ...told, planned_without_intent: one }, []))).toBe(true);
     expect(waits(pathOf({ ...told, intents_open: one }, []))).toBe(true);
     expect(waits(pathOf({ ...told, outcomes_orphaned: one, intents_unplanned: one }, []))).toBe(false);
+  });
+});
+
+describe('the arithmetic of labels', () => {
+  const count = fc.integer({ min: 0, max: 100_000 });
+  const door = sound(0, 5, 0, 0);
+  const of = (entered: number, passedOver: number, accepted: number, duplicate: number, rejected: number) => ({
+    ...{ sealedRows: entered + passedOver, state: 'DONE', offending: {} },
+    sealed: { read: entered + passedOver, entered, passedOver, inLedger: entered },
+    written: [
+      {
+        ...{ namespace: 'bank', submitted: accepted + duplicate + rejected, accepted, duplicate, rejected },
+        in_ledger: accepted,
+      },
+    ],
+  });
+
+  it('holds where each label was taken, recognised or refused, and what was taken stands', () => {
+    fc.assert(
+      fc.property(count, count, count, count, count, (...counts) => {
+        const equations = equationsOf({ ...door, labels: of(...counts) });
+        expect(equations.filter(({ holds }) => !holds)).toEqual([]);
+        expect(equations.slice(-3).map(({ equation }) => equation)).toEqual([
+          'labels sealed = entered + passed over',
+          'labels submitted = accepted + duplicate + rejected',
+          'labels accepted = labels of the ledger',
+        ]);
+      }),
+    );
+  });
+
+  const labels = of(10, 3, 7, 2, 1);
+  const [bank] = labels.written;
+  it.each<[string, object, readonly EquationName[]]>([
+    ['a sealed row that was never read', { sealedRows: 14 }, ['labels sealed = entered + passed over']],
+    ['a feed that did not end', { state: 'REFUSED' }, ['labels sealed = entered + passed over']],
+    ['a feed that nobody began', { sealed: null, state: 'UNKNOWN' }, ['labels sealed = entered + passed over']],
+    [
+      'a sealed label that entered and does not stand',
+      { sealed: { ...labels.sealed, inLedger: 9 } },
+      ['labels accepted = labels of the ledger'],
+    ],
+    [
+      'a label that was submitted and never answered',
+      { written: [{ ...bank, submitted: 11 }] },
+      ['labels submitted = accepted + duplicate + rejected'],
+    ],
+    [
+      'one that was lost and another that was doubled',
+      {
+        written: [
+          { ...bank, in_ledger: 8 },
+          { ...bank, namespace: 'analyst', in_ledger: 6 },
+        ],
+      },
+      ['labels accepted = labels of the ledger'],
+    ],
+  ])('is broken by %s', (_, change, equations) => {
+    expect(broken({ ...door, labels: { ...labels, ...change } })).toEqual(equations);
+  });
+
+  it('takes a feed from before rows were passed over by count at what it has read', () => {
+    const sealed = { ...labels.sealed, passedOver: null };
+    expect(broken({ ...door, labels: { ...labels, sealed } })).toEqual([]);
+    expect(broken({ ...door, labels: { ...labels, sealed: { ...sealed, read: 12 } } })).toEqual([
+      'labels sealed = entered + passed over',
+    ]);
   });
 });

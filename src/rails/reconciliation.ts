@@ -22,6 +22,33 @@ export interface Accounts {
   readonly released: number;
   /** What followed from the run's traffic; absent where it is not asked for. */
   readonly path?: DecisionPath;
+  /** What became known of it; absent where no label store was asked. */
+  readonly labels?: LabelAccounts;
+}
+
+/** Labels of a run, counted where they came in and where they stand. */
+export interface LabelAccounts {
+  /** Rows of the sealed output of labels, as the facts of the run say; null where the world has none. */
+  readonly sealedRows: number | null;
+  /** Of the feed of those rows. */
+  readonly state: string;
+  readonly sealed: {
+    readonly read: number;
+    readonly entered: number;
+    /** null: they were not counted. */
+    readonly passedOver: number | null;
+    readonly inLedger: number;
+  } | null;
+  /** Of writers, by namespace. */
+  readonly written: readonly {
+    readonly namespace: string;
+    readonly submitted: number;
+    readonly accepted: number;
+    readonly duplicate: number;
+    readonly rejected: number;
+    readonly in_ledger: number;
+  }[];
+  readonly offending: Readonly<Record<string, Offending>>;
 }
 
 export interface Offending {
@@ -116,7 +143,10 @@ export type EquationName =
   | 'events to decide = decisions'
   | 'actions planned = intents'
   | 'intents = outcomes'
-  | 'records of the run = leaves of the audit log';
+  | 'records of the run = leaves of the audit log'
+  | 'labels sealed = entered + passed over'
+  | 'labels submitted = accepted + duplicate + rejected'
+  | 'labels accepted = labels of the ledger';
 
 export interface Equation {
   readonly equation: EquationName;
@@ -130,7 +160,12 @@ export interface Equation {
  * between two counts. A run that somebody pushes into has no rows and no stream: for it the last two equations alone.
  */
 export function equationsOf(accounts: Accounts): readonly Equation[] {
-  return [...worldEquations(accounts), ...gateEquations(accounts), ...pathEquations(accounts)];
+  return [
+    ...worldEquations(accounts),
+    ...gateEquations(accounts),
+    ...pathEquations(accounts),
+    ...labelEquations(accounts),
+  ];
 }
 
 /** No equation is no proof. */
@@ -198,6 +233,88 @@ export function pathEquations({ path }: Pick<Accounts, 'path'>): readonly Equati
     link('intents = outcomes', intents, outcomes, 'intents_open', 'outcomes_orphaned'),
     ...(logged === undefined ? [] : [loggedEquation(logged)]),
   ];
+}
+
+/** As the label store tells it of a run. */
+export interface LabelsTold {
+  readonly state: string;
+  readonly sealed: {
+    readonly read: number;
+    readonly entered: number;
+    readonly passed_over: number | null;
+    readonly in_ledger: number;
+  } | null;
+  readonly written: LabelAccounts['written'];
+  readonly offending: LabelAccounts['offending'];
+}
+
+/** @param sealedRows rows of the sealed output of labels, as the facts of the run say; null where the world has none */
+export function labelAccountsOf(
+  sealedRows: number | null,
+  { state, sealed, written, offending }: LabelsTold,
+): LabelAccounts {
+  if (sealed === null) return { sealedRows, state, sealed, written, offending };
+  const { read, entered, passed_over: passedOver, in_ledger: inLedger } = sealed;
+  return { sealedRows, state, sealed: { read, entered, passedOver, inLedger }, written, offending };
+}
+
+/** Whether labels of the world are still on their way. */
+export function labelsWait({ state }: Pick<LabelAccounts, 'state'>): boolean {
+  return state === 'WAITING' || state === 'PUBLISHING' || state === 'UNKNOWN';
+}
+
+/** A run of which nothing is known yet, and whose world knows nothing, has none of these. */
+function labelEquations({ labels }: Pick<Accounts, 'labels'>): readonly Equation[] {
+  if (labels === undefined) return [];
+  const { sealedRows, state, sealed, written, offending } = labels;
+  const equations: Equation[] = [];
+  const lost = (kind: string): readonly string[] => {
+    const count = offending[kind]?.count ?? 0;
+    return count === 0 ? [] : [`${kind}: ${count}`];
+  };
+  if (sealedRows !== null || sealed !== null) {
+    const { read, entered, passedOver } = sealed ?? { read: 0, entered: 0, passedOver: 0 };
+    const right = passedOver === null ? read : entered + passedOver;
+    equations.push({
+      equation: 'labels sealed = entered + passed over',
+      holds: state === 'DONE' && sealedRows === right,
+      figures: [
+        `${sealedRows ?? 0} = ${passedOver === null ? `${read} read` : `${entered} + ${passedOver}`}`,
+        ...(state === 'DONE' ? [] : [`the feed is ${state}`]),
+        ...lost('sealed_labels_not_in_ledger'),
+      ].join(', '),
+    });
+  }
+  if (written.length > 0) {
+    const wrong = written.filter((of) => of.submitted !== of.accepted + of.duplicate + of.rejected);
+    const sum = (of: 'submitted' | 'accepted' | 'duplicate' | 'rejected') =>
+      written.reduce((all, each) => all + each[of], 0);
+    equations.push({
+      equation: 'labels submitted = accepted + duplicate + rejected',
+      holds: wrong.length === 0,
+      figures: [
+        `${sum('submitted')} = ${sum('accepted')} + ${sum('duplicate')} + ${sum('rejected')}`,
+        ...wrong.map((of) => `${of.namespace}: ${of.submitted} = ${of.accepted} + ${of.duplicate} + ${of.rejected}`),
+      ].join(', '),
+    });
+  }
+  const kept = [
+    ...(sealed === null ? [] : [{ namespace: 'world', accepted: sealed.entered, in_ledger: sealed.inLedger }]),
+    ...written,
+  ];
+  if (kept.length > 0) {
+    const wrong = kept.filter(({ accepted, in_ledger }) => accepted !== in_ledger);
+    equations.push({
+      equation: 'labels accepted = labels of the ledger',
+      holds: wrong.length === 0,
+      figures: [
+        `${kept.reduce((all, of) => all + of.accepted, 0)} = ${kept.reduce((all, of) => all + of.in_ledger, 0)}`,
+        ...wrong.map((of) => `${of.namespace}: ${of.accepted} = ${of.in_ledger}`),
+        ...lost('labels_accepted_not_in_ledger'),
+      ].join(', '),
+    });
+  }
+  return equations;
 }
 
 function loggedEquation({ records, leaves, differing }: Logged): Equation {

@@ -10,10 +10,13 @@ import { CaseLabels } from '../../src/modules/case-workbench/case-labels.job.js'
 import { CaseMarks } from '../../src/modules/case-workbench/case-marks.job.js';
 import { CaseMarksStore } from '../../src/modules/case-workbench/case-marks.store.js';
 import { CaseNeighbours } from '../../src/modules/case-workbench/case-neighbours.js';
+import { CaseQuarantines } from '../../src/modules/case-workbench/case-quarantines.job.js';
+import { CaseQuarantinesStore } from '../../src/modules/case-workbench/case-quarantines.store.js';
 import { CaseWorkbenchConsumer } from '../../src/modules/case-workbench/case-workbench.consumer.js';
 import { CASES_POLICY } from '../../src/modules/case-workbench/case-workbench.policy.js';
 import { CaseWorkbenchService } from '../../src/modules/case-workbench/case-workbench.service.js';
 import { CaseWorkbenchStore } from '../../src/modules/case-workbench/case-workbench.store.js';
+import type { Quarantined } from '../../src/modules/decision-log-audit/decision-log-audit.port.js';
 import type { Receipt } from '../../src/modules/ingestion-gate/ingestion-gate.port.js';
 import type { AssertResult } from '../../src/modules/label-store/assertion.schema.js';
 import type { LabelStorePort } from '../../src/modules/label-store/label-store.port.js';
@@ -23,7 +26,7 @@ import { digestText } from '../../src/rails/digest.js';
 import { payloadHash } from '../../src/rails/envelope.js';
 import { ProbityError } from '../../src/rails/errors/probity-error.js';
 import { readEvent } from '../../src/rails/events/read-event.js';
-import { sealPolicy } from '../../src/rails/policy-rev.js';
+import { type SealedPolicy, sealPolicy } from '../../src/rails/policy-rev.js';
 import type { RecordBatch } from '../../src/substrate/bus/bus.port.js';
 import { ManualClock } from '../../src/substrate/clock/manual.clock.js';
 import type { Database } from '../../src/substrate/database/database.port.js';
@@ -113,12 +116,36 @@ export class Gate {
   }
 }
 
+/** The audit log as the workbench sees it: away, or with what it has quarantined in the order of its leaves. */
+export class AuditLog {
+  away = false;
+  size = 0;
+  readonly quarantinedLeaves: Quarantined['records'][number][] = [];
+
+  quarantined({
+    from_leaf: from,
+    limit,
+  }: {
+    readonly from_leaf: number;
+    readonly limit: number;
+  }): Promise<Quarantined> {
+    if (this.away) return Promise.reject(new ProbityError('RPC_UNAVAILABLE', 'away'));
+    const records = this.quarantinedLeaves.filter(({ leaf }) => leaf >= from && leaf < this.size).slice(0, limit);
+    const last = records.at(-1);
+    return Promise.resolve({
+      records,
+      next_leaf: records.length === limit && last !== undefined ? last.leaf + 1 : Math.max(from, this.size),
+    });
+  }
+}
+
 /** A workbench over a database, with a run of its own, beside stand-ins of the units that it calls. */
 export class CaseRig {
   readonly pins;
   readonly clock = new ManualClock();
   readonly labels = new Labels();
   readonly gate = new Gate();
+  readonly log = new AuditLog();
   /** What the graph says to `neighbours`, or why it says nothing. */
   readonly graph = {
     neighbours: (_: object): Promise<object> => Promise.reject(new ProbityError('RPC_UNAVAILABLE', 'away')),
@@ -139,7 +166,7 @@ export class CaseRig {
   }
 
   /** A process of the unit; several share the database. */
-  life(database = this.database) {
+  life(database = this.database, policy?: SealedPolicy) {
     const { clock, labels, pins, known } = this;
     const store = new CaseWorkbenchStore(database);
     const { telemetry, metricsText } = recordedTelemetry();
@@ -163,6 +190,11 @@ export class CaseRig {
     const marks = new CaseMarks(new CaseMarksStore(database), records, policies, clock, telemetry);
     const service = new CaseWorkbenchService(store, job, actions, marks, gate as never, policies, clock, telemetry);
     const consumer = new CaseWorkbenchConsumer(store, sources as never, marks, policies, clock, telemetry);
+    const inForce = policy === undefined ? policies : new StaticPolicies(new Map([[CASES_POLICY.policy_id, policy]]));
+    const quarantines = new CaseQuarantines(
+      ...([new CaseQuarantinesStore(database), store, this.log as never, sources as never, marks] as const),
+      ...([inForce, clock, telemetry] as const),
+    );
     const bulk = new BulkFindings(store, job, policies, clock, telemetry);
     const marksStore = new CaseMarksStore(database);
     const around = new CaseNeighbours(store, marksStore, this.graph as never, policies, clock);
@@ -173,7 +205,21 @@ export class CaseRig {
     const objects = this.objects as Objects;
     const evidence = new CaseEvidence(store, records, objects, access, policies, clock, telemetry);
     const exporter = new CaseExport(store, access, clock, telemetry);
-    return { store, evidence, exporter, marks, around, job, service, consumer, bulk, actions, records, metricsText };
+    return {
+      store,
+      evidence,
+      exporter,
+      marks,
+      around,
+      job,
+      service,
+      consumer,
+      bulk,
+      actions,
+      records,
+      quarantines,
+      metricsText,
+    };
   }
 
   #stands(runId: string, id: string): AdmittedRecord | undefined {

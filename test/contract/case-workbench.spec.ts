@@ -4,6 +4,7 @@ import { caseActionSuite } from './case-actions.cases.js';
 import { caseAlikeSuite } from './case-alike.cases.js';
 import { bulkFindingSuite } from './case-bulk.cases.js';
 import { caseEvidenceSuite } from './case-evidence.cases.js';
+import { caseQuarantineSuite } from './case-quarantines.cases.js';
 import { openLabelGround } from './label-ground.js';
 import { caseExportSuite } from './case-export.cases.js';
 import { decisionSourcesSuite } from './decision-sources.contract.js';
@@ -21,6 +22,7 @@ describe('case workbench, embedded database and bus', () => {
   caseExportSuite(() => ground.database);
   bulkFindingSuite(() => ground.database);
   caseActionSuite(() => ground.database);
+  caseQuarantineSuite(() => ground.database);
   caseEvidenceSuite(() => ground);
   decisionSourcesSuite(() => ground.bus);
 });

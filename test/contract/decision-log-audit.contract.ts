@@ -1,6 +1,9 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { checkpointPath } from '../../src/modules/decision-log-audit/audit-objects.js';
 import type { AuditVerification } from '../../src/modules/decision-log-audit/audit-verification.service.js';
+import { QuarantinedAnswer } from '../../src/modules/decision-log-audit/decision-log-audit.port.js';
+import { digestText } from '../../src/rails/digest.js';
+import { validatorOf } from '../../src/rails/validator.js';
 import { objectKey } from '../../src/rails/ref.js';
 import { readCheckpoint } from '../../src/rails/tlog/checkpoint.js';
 import { leafHash, rootByInclusion } from '../../src/rails/tlog/merkle.js';
@@ -10,7 +13,8 @@ import type { Database } from '../../src/substrate/database/database.port.js';
 import type { Objects } from '../../src/substrate/objects/objects.port.js';
 import { eventually } from '../support/eventually.js';
 import { dyingAfter, life, logsOf, SIGNER } from './decision-log-audit.kit.js';
-import { batchOf, type Log, recordOf } from './feature-plane.kit.js';
+import { batchOf, type Log, recordOf, runPins } from './feature-plane.kit.js';
+import { decidedEvent } from './case-workbench.kit.js';
 
 export interface Ground {
   readonly database: Database;
@@ -189,6 +193,44 @@ export function decisionLogAuditSuite(fresh: (objects?: Objects) => Promise<Grou
     const { records } = await unit.controller.records('10', undefined, undefined, undefined, undefined, 'quarantine');
     expect(records.map(({ record_offset }) => record_offset)).toEqual([1, 0]);
     expect(unit.telemetry.lines().filter(({ event }) => event === 'dla_quarantined')).toHaveLength(2);
+  });
+
+  it('tells what it quarantined as the signed leaves say, page by page, and nothing that is not signed', async () => {
+    const pins = runPins('quarantined');
+    const decision = decidedEvent(
+      pins,
+      digestText('d'),
+      { outcome: 'QUEUE', event: 'p-1' },
+      { posture: { status: 'USED' } },
+    );
+    const lacking = { ...decision, parent_event_id: 'p-1' };
+    const log = {
+      ...logs[0],
+      records: [recordOf('{"no":"event"}', 0), ...(logs[0]?.records.slice(1, 3) ?? []), recordOf(lacking, 5)],
+    } as Log;
+    const unit = await open(ground, [log]);
+    await unit.consumer.take(batchOf(log, 0, 10));
+    const ask = async (from_leaf: number, limit = 10) => await unit.service.quarantined({ from_leaf, limit });
+    expect(await ask(0)).toEqual({ records: [], next_leaf: 0 });
+    await publishAll(unit);
+    const poison = {
+      ...{ leaf: 0, reason_codes: ['MALFORMED_ENVELOPE'], pins: null, event_id: null, event_type: null },
+      parent_event_id: null,
+    };
+    const told = { leaf: 3, reason_codes: ['INCOMPLETE_PROVENANCE'], pins, event_id: digestText('d') };
+    const all = await ask(0);
+    expect(all).toMatchObject({
+      records: [poison, { ...told, event_type: 'decision', parent_event_id: 'p-1' }],
+      next_leaf: 4,
+    });
+    expect(validatorOf(QuarantinedAnswer, 'the answer').check(JSON.parse(JSON.stringify(all)))).toMatchObject({
+      ok: true,
+    });
+    const shown = (await unit.controller.record('3')).record as { audit_record_id: string };
+    expect(all.records[1]?.audit_record_id).toBe(shown.audit_record_id);
+    expect(await ask(0, 1)).toMatchObject({ records: [poison], next_leaf: 1 });
+    expect(await ask(1, 1)).toMatchObject({ records: [told], next_leaf: 4 });
+    expect(await ask(4)).toEqual({ records: [], next_leaf: 4 });
   });
 
   describe('a verification names', () => {

@@ -5,6 +5,7 @@ import { AuditWriter } from '../../src/modules/decision-log-audit/audit.writer.j
 import { DecisionLogAuditConsumer } from '../../src/modules/decision-log-audit/decision-log-audit.consumer.js';
 import { DecisionLogAuditController } from '../../src/modules/decision-log-audit/decision-log-audit.controller.js';
 import { AUDIT_POLICY } from '../../src/modules/decision-log-audit/decision-log-audit.policy.js';
+import { DecisionLogAuditService } from '../../src/modules/decision-log-audit/decision-log-audit.service.js';
 import { DecisionLogAuditStore } from '../../src/modules/decision-log-audit/decision-log-audit.store.js';
 import { sealPolicy } from '../../src/rails/policy-rev.js';
 import { noteSigner, signingKeyText } from '../../src/rails/tlog/note.js';
@@ -141,6 +142,7 @@ export async function life(database: Database, objects: Objects, logs: readonly 
     verifications,
     telemetry,
     consumer: new DecisionLogAuditConsumer(store, writer, signals, telemetry.telemetry),
+    service: new DecisionLogAuditService(store, files),
     controller: new DecisionLogAuditController(store, files, signer, verifications),
   };
 }

@@ -2,6 +2,8 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { randomBytes } from 'node:crypto';
 import { LabelTeller } from '../../src/modules/label-store/label-teller.job.js';
 import { LedgerStore } from '../../src/modules/label-store/ledger.store.js';
+import { LabelCounts } from '../../src/modules/label-store/label-counts.js';
+import { SubmissionsStore } from '../../src/modules/label-store/submissions.store.js';
 import { LabelFeed } from '../../src/modules/label-store/label-feed.job.js';
 import { LabelStoreConsumer } from '../../src/modules/label-store/label-store.consumer.js';
 import { FEED_POLICY } from '../../src/modules/label-store/label-store.policy.js';
@@ -58,6 +60,16 @@ class DyingLedger extends LedgerStore {
   }
 }
 
+/** Loses a label on its way into the ledger, and says that it stands. */
+class LosingLedger extends LedgerStore {
+  override async append(...given: Parameters<LedgerStore['append']>): ReturnType<LedgerStore['append']> {
+    const [transaction, entries, now] = given;
+    const kept = entries.filter(({ observed }) => observed !== T(4));
+    const appended = await super.append(transaction, kept, now);
+    return entries.map((entry) => appended[Math.max(0, kept.indexOf(entry))] ?? { outcome: 'DUPLICATE' }) as never;
+  }
+}
+
 /** One suite for every database, bus and object store that the feed may stand on. */
 export function labelFeedSuite(ground: () => LabelGround): void {
   let opened: { onModuleDestroy(): Promise<void> }[];
@@ -81,7 +93,8 @@ export function labelFeedSuite(ground: () => LabelGround): void {
     const clock = new SystemClock();
     const { telemetry, metricsText } = recordedTelemetry();
     const teller = new LabelTeller(ledger, database, bus, clock, telemetry);
-    const feed = new LabelFeed(store, ledger, teller, objects, policies, clock, telemetry);
+    const submissions = new SubmissionsStore(database);
+    const feed = new LabelFeed(store, ledger, submissions, teller, objects, policies, clock, telemetry);
     opened.push(teller, feed);
     const consumer = new LabelStoreConsumer(store, objects, feed, clock, telemetry);
     const start = (): void => {
@@ -92,7 +105,8 @@ export function labelFeedSuite(ground: () => LabelGround): void {
       await feed.onModuleDestroy();
       await teller.onModuleDestroy();
     };
-    return { store, start, stop, metricsText, consumer };
+    const counts = new LabelCounts(store, submissions, feed);
+    return { store, start, stop, metricsText, consumer, counts };
   }
 
   const made = async (
@@ -185,6 +199,33 @@ export function labelFeedSuite(ground: () => LabelGround): void {
     const labels = await published(run);
     expect(told(run, labels)).toEqual(FRAUDS_AND_CORRECTION);
     expect(new Set(labels.map(({ observed_at_utc }) => observed_at_utc))).toEqual(new Set([T(1), T(3), T(4), T(5)]));
+  });
+
+  it('counts its rows where they are sealed, where they entered and where they stand', async () => {
+    const run = await made({ labels: labelRows, partRows: 2 });
+    const unit = open();
+    unit.start();
+    await read(unit.consumer, run);
+    await ended(unit, run);
+    expect(await unit.counts.of({ run_id: run.run_id as never, ids_max: 10 })).toEqual({
+      ...{ state: 'DONE', written: [], refusals: [], offending: {} },
+      sealed: { rows: 5, read: 5, entered: 4, passed_over: 1, in_ledger: 4 },
+    });
+  });
+
+  it('names the row of a label that was lost between the world and the ledger', async () => {
+    const run = await made({ labels: labelRows });
+    const unit = open('all', 10, new LosingLedger(ground().database));
+    unit.start();
+    await read(unit.consumer, run);
+    await ended(unit, run);
+    const { run_id: _run, ...world } = run.pins;
+    expect(await unit.counts.of({ run_id: run.run_id as never, ids_max: 10 })).toMatchObject({
+      sealed: { rows: 5, read: 5, entered: 5, passed_over: 0, in_ledger: 4 },
+      offending: {
+        sealed_labels_not_in_ledger: { count: 1, ids: [eventIdOf('transactions', 't-9', world as never)] },
+      },
+    });
   });
 
   it('chooses and cites by one revision to the end, whichever comes into force meanwhile', async () => {

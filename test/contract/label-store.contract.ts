@@ -27,6 +27,17 @@ class UnsettledLedger extends LedgerStore {
   }
 }
 
+/** Loses the second of what it is given, and answers that it stands. */
+class LosingLedger extends LedgerStore {
+  override async append(...given: Parameters<LedgerStore['append']>): ReturnType<LedgerStore['append']> {
+    const [transaction, entries, now] = given;
+    const appended = await super.append(transaction, entries.toSpliced(1, 1), now);
+    const [first] = appended;
+    if (first?.outcome !== 'ACCEPTED') return appended;
+    return appended.toSpliced(1, 0, { ...first, seq: first.seq + 1_000_000 });
+  }
+}
+
 /** The label store over a database, a bus and an object store. */
 export function labelStoreSuite(ground: () => LabelGround): void {
   let run = 0;
@@ -105,6 +116,49 @@ export function labelStoreSuite(ground: () => LabelGround): void {
       label_id,
     });
     expect((await known(now())).answers).toMatchObject([{ state: 'LABEL', label: { label_value: 'FRAUD_CONFIRMED' } }]);
+  });
+
+  describe('what was submitted', () => {
+    const written = async (of = labels) => await of.counts(pins.run_id);
+
+    it('is accepted, a duplicate or refused, counted by namespace, and what was refused is named', async () => {
+      await labels.append([said('h-1'), said('h-1'), said('h-1', { label_value: 'LEGIT_CONFIRMED' })]);
+      await labels.append([said('h-2', { target: { kind: 'EVENT', event_id: 'nobody' } }), said('h-1')]);
+      await labels.append([said('b-1', { namespace: 'bank' })], BANK);
+      // Neither names a run: both are of none.
+      await labels.append([{ nothing: 1 }, { ...said('h-3'), run_id: 'x' }]);
+      await labels.refused({ runId: pins.run_id, namespace: 'bank' }, [{ row: 7, code: 'LBL_ASSERTION_INVALID' }]);
+      expect(await written()).toEqual({
+        ...{ state: 'NONE', sealed: null, offending: {} },
+        written: [
+          { namespace: 'analyst', submitted: 5, accepted: 1, duplicate: 2, rejected: 2, in_ledger: 1 },
+          { namespace: 'bank', submitted: 2, accepted: 1, duplicate: 0, rejected: 1, in_ledger: 1 },
+        ],
+        refusals: [
+          { namespace: 'bank', handle: '#7', code: 'LBL_ASSERTION_INVALID' },
+          { namespace: 'analyst', handle: 'h-2', code: 'LBL_TARGET_UNKNOWN' },
+          { namespace: 'analyst', handle: 'h-1', code: 'LBL_IDEMPOTENCY_KEY_CONFLICT' },
+        ],
+      });
+      expect(await labels.counts('f'.repeat(32))).toMatchObject({ state: 'UNKNOWN', written: [] });
+    });
+
+    it('and was answered as accepted, and stands nowhere, is named by its number', async () => {
+      const losing = openLabels(ground(), events, clock, new LosingLedger(ground().database));
+      const results = await losing.append([said('h-1'), said('h-2'), said('h-3')]);
+      expect(results.map(({ outcome }) => outcome)).toEqual(['ACCEPTED', 'ACCEPTED', 'ACCEPTED']);
+      const seq = results[1]?.ledger_seq;
+      expect(await written()).toMatchObject({
+        written: [{ namespace: 'analyst', submitted: 3, accepted: 3, in_ledger: 2 }],
+        offending: { labels_accepted_not_in_ledger: { count: 1, ids: [`ledger_seq ${seq}`] } },
+      });
+    });
+
+    it('stands for ever: the database itself refuses to change it', async () => {
+      await labels.append([said('h-1')]);
+      for (const statement of ['update submissions set submitted = 9', 'delete from submissions'])
+        await expect(ground().database.query(statement)).rejects.toMatchObject({ code: /^DATABASE_/ });
+    });
   });
 
   it('accepts one of many who say the same at once, and numbers all without a gap', async () => {

@@ -1,6 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import { STORE_POLICY, type StorePolicy } from '../../src/modules/label-store/label-store.policy.js';
+import { LabelCounts } from '../../src/modules/label-store/label-counts.js';
+import { LabelFeed } from '../../src/modules/label-store/label-feed.job.js';
+import { SubmissionsStore } from '../../src/modules/label-store/submissions.store.js';
 import { LabelSlices } from '../../src/modules/label-store/label-slices.js';
 import { LabelStoreService } from '../../src/modules/label-store/label-store.service.js';
 import { LabelStoreStore } from '../../src/modules/label-store/label-store.store.js';
@@ -109,7 +112,12 @@ export function openLabels(
   const policies = new StaticPolicies(new Map([[STORE_POLICY.policy_id, policy]]));
   const targets = new LabelTargets(store, events.gate);
   const slices = new LabelSlices(ledger, objects);
-  const service = new LabelStoreService(ledger, store, targets, teller, slices, policies, clock, telemetry);
+  const submissions = new SubmissionsStore(database);
+  const feed = new LabelFeed(store, ledger, submissions, teller, objects, policies, clock, telemetry);
+  const counts = new LabelCounts(store, submissions, feed);
+  const service = new LabelStoreService(
+    ...([ledger, store, targets, teller, slices, submissions, counts, policies, clock, telemetry] as const),
+  );
   const context = outgoing(clock, 10_000);
   let offset = 0;
   return {
@@ -118,6 +126,8 @@ export function openLabels(
     teller,
     metricsText,
     append: async (labels: readonly object[], actor: Actor = ANALYST) => await service.append(labels, actor, context),
+    counts: async (runId: string, idsMax = 20) => await service.counts({ run_id: runId as never, ids_max: idsMax }),
+    refused: async (...given: Parameters<LabelStoreService['refused']>) => await service.refused(...given),
     slice: async (request: Parameters<LabelStoreService['slice']>[0]) => await service.slice(request),
     asOf: async (request: Parameters<LabelStoreService['asOf']>[0]) => await service.asOf(request),
     /** A run that is READY, with or without labels of its own on their way. */

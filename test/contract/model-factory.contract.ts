@@ -1,5 +1,7 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
+import { TrainFactsController } from '../../src/modules/model-factory/train-facts.controller.js';
+import { TrainFactsStore } from '../../src/modules/model-factory/train-facts.store.js';
 import { LeaseLost } from '../../src/substrate/lease/held-work.js';
 import type { TrainRequest } from '../../src/modules/model-factory/train-run.schema.js';
 import type { ModelRegistryPort } from '../../src/modules/model-registry/model-registry.port.js';
@@ -7,8 +9,12 @@ import { datasetKey } from '../../src/modules/offline-feature-shadow/dataset-bui
 import type { Digest } from '../../src/rails/digest.js';
 import { digestText } from '../../src/rails/digest.js';
 import { isProbityError, ProbityError } from '../../src/rails/errors/probity-error.js';
+import { type GovernanceFact, GovernanceFactSchema } from '../../src/rails/events/governance-fact.schema.js';
 import { bundleDigest } from '../../src/rails/model/bundle.schema.js';
 import type { BundleSlot } from '../../src/rails/registry/scope.js';
+import { fromEpochMs } from '../../src/rails/time.js';
+import { validatorOf } from '../../src/rails/validator.js';
+import { About } from '../../src/substrate/about.js';
 import { ManualClock } from '../../src/substrate/clock/manual.clock.js';
 import { ANALYST } from './label-store.kit.js';
 import {
@@ -26,6 +32,7 @@ import {
 import { bundleOf, MIA, RON } from './model-registry.kit.js';
 
 const DAY_MS = 86_400_000;
+const governance = validatorOf(GovernanceFactSchema, 'the fact');
 
 /** Runs of the factory over a database and objects, with the real registry and the real reader of datasets beside it. */
 export function modelFactorySuite(open: () => FactoryGround): void {
@@ -460,12 +467,12 @@ export function modelFactorySuite(open: () => FactoryGround): void {
       learner.gate = new Promise<void>(() => undefined);
       const works = quick.advance(run.train_run_id);
       while (learner.trainings === 0) await new Promise((resolve) => setImmediate(resolve));
-      expect((await quick.service.cancel(run.train_run_id)).state).toBe('CANCELLED');
+      expect((await quick.service.cancel(run.train_run_id, RON)).state).toBe('CANCELLED');
       await clock.advance(10);
       expect(await works).toBe(false);
       expect(await quick.service.status(run.train_run_id)).toMatchObject({ state: 'CANCELLED', trained: null });
-      expect(await code(quick.service.cancel(run.train_run_id))).toBe('MF_NOT_CANCELLABLE');
-      expect(await code(quick.service.cancel(digestText('nobody')))).toBe('MF_RUN_NOT_FOUND');
+      expect(await code(quick.service.cancel(run.train_run_id, RON))).toBe('MF_NOT_CANCELLABLE');
+      expect(await code(quick.service.cancel(digestText('nobody'), RON))).toBe('MF_RUN_NOT_FOUND');
     });
 
     it('another release does not go on with a training, and asked itself makes its own run', async () => {
@@ -477,6 +484,52 @@ export function modelFactorySuite(open: () => FactoryGround): void {
       });
       expect((await next.settled(dataset, { recipe: recipeNamed(name) })).state).toBe('PUBLISHED');
     });
+  });
+
+  it('who asked, what the gates said and how it ended are facts that are the same whenever they are read', async () => {
+    // Facts of all tests stand in one database: these have times of their own.
+    await clock.advance(400 * DAY_MS);
+    const from = fromEpochMs(clock.nowMs());
+    const next = async () => await clock.advance(1_000);
+    const passed = await settled({ request_id: `${name}-1` });
+    await next();
+    learner.verdict = 'FAIL';
+    const failed = await settled({ request_id: `${name}-2`, recipe: recipeNamed(`${name}-f`) });
+    await next();
+    learner.failures.push(new ProbityError('MF_LEAKAGE_GUARD_VIOLATION', 'so it is'));
+    const rejected = await settled({ request_id: `${name}-3`, recipe: recipeNamed(`${name}-r`) });
+    await next();
+    const { run: unwanted } = await ask({ request_id: `${name}-4`, recipe: recipeNamed(`${name}-u`) });
+    await next();
+    await factory.service.cancel(unwanted.train_run_id, RON);
+    const told = new TrainFactsController(new TrainFactsStore(ground.database('mf')), new About('1.0.0', 'test', 1));
+    const facts: GovernanceFact[] = [];
+    let cursor: string | undefined;
+    do {
+      const page = await told.facts({ limit: '3', from, ...(cursor === undefined ? {} : { cursor }) });
+      facts.push(...page.changes.map(({ fact }) => governance.demand(JSON.parse(JSON.stringify(fact)))));
+      cursor = page.next_cursor;
+    } while (cursor !== undefined);
+    const by = ANALYST.actor_id;
+    expect(facts.map(({ kind, subject, actor, op_id }) => [kind, subject, actor.actor_id, op_id]).reverse()).toEqual([
+      ['MF_TRAIN_REQUESTED', passed.train_run_id, by, `${name}-1`],
+      ['MF_TRAIN_PASSED', passed.train_run_id, 'SYSTEM::mf', passed.train_run_id],
+      ['MF_TRAIN_REQUESTED', failed.train_run_id, by, `${name}-2`],
+      ['MF_TRAIN_FAILED', failed.train_run_id, 'SYSTEM::mf', failed.train_run_id],
+      ['MF_TRAIN_REQUESTED', rejected.train_run_id, by, `${name}-3`],
+      ['MF_TRAIN_REJECTED', rejected.train_run_id, 'SYSTEM::mf', rejected.train_run_id],
+      ['MF_TRAIN_REQUESTED', unwanted.train_run_id, by, `${name}-4`],
+      ['MF_TRAIN_CANCELLED', unwanted.train_run_id, RON.actor_id, unwanted.train_run_id],
+    ]);
+    const of = (run: { readonly train_run_id: string }) => facts.find(({ op_id }) => op_id === run.train_run_id);
+    const { bundle, gate_receipt, report } = passed.trained?.artifacts ?? {};
+    expect(of(passed)).toMatchObject({ after: bundle, evidence: [gate_receipt, report] });
+    expect(of(failed)).toMatchObject({
+      ...{ reason: 'gates: MF_GATE_AVERAGE_PRECISION', evidence: [failed.trained?.artifacts.gate_receipt, {}] },
+    });
+    expect(of(rejected)).toMatchObject({ reason: 'MF_LEAKAGE_GUARD_VIOLATION: so it is', evidence: [] });
+    expect((await told.facts({ from })).changes.map(({ fact }) => fact)).toEqual(facts);
+    expect((await told.facts({ from, to: from })).changes).toEqual([]);
   });
 
   it('the record is never edited: the database refuses it', async () => {

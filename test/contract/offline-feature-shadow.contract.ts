@@ -4,16 +4,23 @@ import { datasetKey } from '../../src/modules/offline-feature-shadow/dataset-bui
 import type { BuildIntent } from '../../src/modules/offline-feature-shadow/dataset.schema.js';
 import { asBasis } from '../../src/rails/basis.js';
 import { ProbityError } from '../../src/rails/errors/probity-error.js';
+import { type GovernanceFact, GovernanceFactSchema } from '../../src/rails/events/governance-fact.schema.js';
 import type { FeatureDefinitions } from '../../src/rails/features/definition.schema.js';
 import { FeatureState } from '../../src/rails/features/feature-state.js';
 import { planOf } from '../../src/rails/features/plan.js';
 import { fromEpochMicros, toEpochMicros, type UtcMicros } from '../../src/rails/time.js';
+import { validatorOf } from '../../src/rails/validator.js';
 import { ManualClock } from '../../src/substrate/clock/manual.clock.js';
 import type { Objects } from '../../src/substrate/objects/objects.port.js';
+import { BuildFactsController } from '../../src/modules/offline-feature-shadow/build-facts.controller.js';
+import { BuildFactsStore } from '../../src/modules/offline-feature-shadow/build-facts.store.js';
+import { About } from '../../src/substrate/about.js';
 import { DEFINITIONS } from './decision-fabric.kit.js';
 import { TRAFFIC } from './feature-plane.kit.js';
+import { ANALYST } from './label-store.kit.js';
 import { at, DecidedRun, LABEL, openShadow, type ShadowGround } from './offline-feature-shadow.kit.js';
 
+const governance = validatorOf(GovernanceFactSchema, 'the fact');
 const START_MS = Date.parse('2018-05-01T00:00:00Z');
 const DAY_MS = 86_400_000;
 
@@ -382,12 +389,45 @@ export function offlineFeatureShadowSuite(open: () => ShadowGround): void {
       await decided();
       const { build } = await shadow.ask();
       const id = build.dataset_manifest_id;
-      expect(await shadow.service.cancel(id)).toMatchObject({ state: 'CANCELLED' });
+      expect(await shadow.service.cancel(id, ANALYST)).toMatchObject({ state: 'CANCELLED' });
       await shadow.advance(id);
       expect(await shadow.service.status(id)).toMatchObject({ state: 'CANCELLED' });
       const basis = { end: asBasis(build.plan.replay_basis).topics } as never;
       expect(await shadow.settled({ basis })).toMatchObject({ dataset_manifest_id: id, state: 'DONE' });
-      await expect(shadow.service.cancel(id)).rejects.toMatchObject({ code: 'OFS_NOT_CANCELLABLE' });
+      await expect(shadow.service.cancel(id, ANALYST)).rejects.toMatchObject({ code: 'OFS_NOT_CANCELLABLE' });
+    });
+
+    it('who asked, and how it ended, are facts that are the same whenever they are read, page by page', async () => {
+      await decided();
+      const from = nowIs();
+      const { build } = await shadow.ask({ request_id: 'unwanted' });
+      const id = build.dataset_manifest_id;
+      await clock.advance(1_000);
+      await shadow.service.cancel(id, { ...ANALYST, actor_id: 'HUMAN::boss' as never });
+      await clock.advance(1_000);
+      const basis = { end: asBasis(build.plan.replay_basis).topics } as never;
+      const done = await shadow.settled({ basis, request_id: 'wanted' });
+      await clock.advance(1_000);
+      const told = new BuildFactsController(new BuildFactsStore(ground.database('ofs')), new About('1.0.0', 'test', 1));
+      const facts: GovernanceFact[] = [];
+      let cursor: string | undefined;
+      do {
+        const page = await told.facts({ limit: '1', from, ...(cursor === undefined ? {} : { cursor }) });
+        facts.push(...page.changes.map(({ fact }) => governance.demand(JSON.parse(JSON.stringify(fact)))));
+        cursor = page.next_cursor;
+      } while (cursor !== undefined);
+      expect(facts.map(({ kind, subject, actor, op_id }) => [kind, subject, actor.actor_id, op_id])).toEqual([
+        ['OFS_BUILD_COMPLETED', id, 'SYSTEM::ofs', id],
+        ['OFS_BUILD_REQUESTED', id, ANALYST.actor_id, 'wanted'],
+        ['OFS_BUILD_CANCELLED', id, 'HUMAN::boss', id],
+        ['OFS_BUILD_REQUESTED', id, ANALYST.actor_id, 'unwanted'],
+      ]);
+      expect(facts[0]).toMatchObject({ after: done.detail.manifest, evidence: [done.detail.manifest] });
+      expect(new Set(facts.map(({ fact_id }) => fact_id)).size).toBe(4);
+      const again = await told.facts({ from });
+      expect(again.changes.map(({ fact }) => fact)).toEqual(facts);
+      expect((await told.facts({ from, to: from })).changes).toEqual([]);
+      await expect(told.facts({ cursor: 'x' })).rejects.toMatchObject({ code: 'HTTP_REQUEST_INVALID' });
     });
 
     it('the database itself refuses to change what was asked, decided or built', async () => {

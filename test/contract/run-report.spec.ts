@@ -2,6 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import { randomUUID } from 'node:crypto';
 import type { DecisionLogAuditPort } from '../../src/modules/decision-log-audit/decision-log-audit.port.js';
 import type { IngestionGatePort, Reconciliation } from '../../src/modules/ingestion-gate/ingestion-gate.port.js';
+import type { LabelStorePort } from '../../src/modules/label-store/label-store.port.js';
 import { ReconcileRunJob } from '../../src/modules/run-operate/jobs/kinds/reconcile-run.job.js';
 import { RunReporter } from '../../src/modules/run-operate/reports/run-reporter.js';
 import type { RunReport } from '../../src/modules/run-operate/reports/run-report.core.js';
@@ -43,7 +44,11 @@ function sound(runId: string) {
     ...{ missing_on_bus: [] as string[], not_in_ledger: [], more_than_once_on_bus: [], other_content: [] },
   };
   const leaves: Record<string, number> = { event: 4, decision: 4, intent: 3, outcome: 3 };
-  return { stream, gate, leaves };
+  const labels = {
+    ...{ state: 'NONE', sealed: null as object | null, refusals: [] as object[], offending: {} },
+    written: [{ namespace: 'bank', submitted: 3, accepted: 1, duplicate: 1, rejected: 1, in_ledger: 1 }],
+  };
+  return { stream, gate, leaves, labels };
 }
 type Told = ReturnType<typeof sound>;
 
@@ -78,11 +83,12 @@ describe('the report of a run', () => {
       reconcile: () => Promise.resolve(told.gate as unknown as Reconciliation),
     } as unknown as IngestionGatePort;
     const log = { leaves: () => Promise.resolve({ by_kind: told.leaves }) } as unknown as DecisionLogAuditPort;
+    const labels = { counts: () => Promise.resolve(told.labels) } as unknown as LabelStorePort;
     const policy = sealPolicy('df.decision', 1, { trigger_event_types: ['transaction'] });
     const policies = new StaticPolicies(new Map([['df.decision', policy]]));
     const clock = new SystemClock();
     const { telemetry } = recordedTelemetry();
-    const reporter = new RunReporter(runs, streams, gate, log, objects, policies, clock);
+    const reporter = new RunReporter(runs, streams, gate, log, labels, objects, policies, clock);
     return new ReconcileRunJob(reporter, runs, objects, clock, telemetry);
   }
   async function reported(scope: object = {}): Promise<{ readonly report: RunReport; readonly failing: unknown }> {
@@ -105,7 +111,7 @@ describe('the report of a run', () => {
   it('says that all counts agree, equation by equation, from the rows of the source to the leaves', async () => {
     const { report } = await reported({ run_id: pins.run_id });
     expect(report).toMatchObject({ reconciled: true, offending: {} });
-    expect(report.equations.map(({ holds }) => holds)).toEqual(Array.from({ length: 11 }, () => true));
+    expect(report.equations.map(({ holds }) => holds)).toEqual(Array.from({ length: 13 }, () => true));
     expect((await reported()).report).toMatchObject({ run_id: pins.run_id, reconciled: true });
   });
 
@@ -153,12 +159,33 @@ describe('the report of a run', () => {
       ['records of the run = leaves of the audit log'],
       { leaves_of_decision: { count: 1, ids: [] } },
     ],
+    [
+      'a label that was submitted and never answered',
+      ({ labels }) => labels.written.forEach((of) => (of.submitted = 4)),
+      ['labels submitted = accepted + duplicate + rejected'],
+      {},
+    ],
+    [
+      'a label that was accepted and does not stand in the ledger',
+      ({ labels }) => {
+        labels.written.forEach((of) => (of.in_ledger = 0));
+        labels.offending = { labels_accepted_not_in_ledger: { count: 1, ids: ['ledger_seq 9'] } };
+      },
+      ['labels accepted = labels of the ledger'],
+      { labels_accepted_not_in_ledger: { count: 1, ids: ['ledger_seq 9'] } },
+    ],
   ])('flags %s', async (_, lose, failing, offending) => {
     lose(told);
     const found = await reported();
     expect(found.report.reconciled).toBe(false);
     expect(found.failing).toEqual(failing);
     expect(found.report.offending).toEqual(offending);
+  });
+
+  it('lists what was refused of labels, which is no loss', async () => {
+    told.labels.refusals = [{ namespace: 'bank', handle: 'h-1', code: 'LBL_TARGET_UNKNOWN' }];
+    const { report } = await reported();
+    expect(report).toMatchObject({ reconciled: true, offending: {}, labels: { refusals: told.labels.refusals } });
   });
 
   it('names as many ids as it is asked for', async () => {

@@ -11,7 +11,7 @@ import type { Decision } from '../../src/rails/events/decision.schema.js';
 import { readEvent } from '../../src/rails/events/read-event.js';
 import type { Posture } from '../../src/rails/events/posture.schema.js';
 import type { Rules } from '../../src/rails/decision/rules.schema.js';
-import type { DecisionPath } from '../../src/rails/reconciliation.js';
+import type { DecisionPath, LabelAccounts } from '../../src/rails/reconciliation.js';
 import { canonicalJson } from '../../src/rails/canonical-json.js';
 import { cli } from '../support/cli.js';
 import { Door, importedRun, type Outside } from '../support/door.js';
@@ -23,6 +23,11 @@ import { recordsOf } from '../support/single-pass.js';
 import { dryRunCases } from './dry-run.cases.js';
 
 const ROWS = 1_000;
+
+interface Counted {
+  readonly decision_path: DecisionPath;
+  readonly labels: LabelAccounts;
+}
 
 /** Waits that a busy machine does not end by itself: what is decided here is to lean on all that there is. */
 const PATIENT: Outside = {
@@ -332,13 +337,16 @@ export function decisionsSuite(flavour: 'embedded' | 'real', groups: readonly st
 
     // The command of the shipped profile; and last, for its twin leaves a record behind that belongs to nobody.
     if (flavour === 'embedded')
-      it('are counted by the command up to outcome and leaf; what belongs to nobody is named', async () => {
-        const words = ['reconcile', '--run', run, '--data', door.data, '--json'];
+      it('are counted by the command up to outcome, leaf and label; what belongs to nobody is named', async () => {
+        const words = ['reconcile', '--run', run, '--to', 'label', '--data', door.data, '--json'];
         const whole = await cli(words);
         expect([whole.stderr, whole.code]).toEqual(['', 0]);
-        const { decision_path: path } = JSON.parse(whole.stdout) as { decision_path: DecisionPath };
+        const { decision_path: path, labels } = JSON.parse(whole.stdout) as Counted;
         expect(path).toMatchObject({ decided: ROWS, decisions: ROWS });
         expect(path.logged?.leaves).toBe(ROWS * 2 + path.intents * 2);
+        const { read, entered = 0, passedOver, inLedger } = labels.sealed ?? {};
+        expect([labels.sealedRows, read, inLedger, passedOver]).toEqual([ROWS, ROWS, entered, ROWS - entered]);
+        expect(entered).toBeGreaterThan(0);
         const inside = await openInside(door.data);
         try {
           const [one] = await recordsOf(inside.bus, asTopicName('fp.bus.traffic.v1'));

@@ -14,7 +14,7 @@ interface Told {
 /** The units of each hop, in the order of the way: none is left out, and none is there that did nothing. */
 const WAY = [
   ...['engine, sr', 'wsp, ig', 'ofp, ieg, dl, df, al, dla', 'cases, labels', 'ofs', 'mf', 'mpr'],
-  ...['engine, sr', 'wsp, ig', 'ofp, ieg, dl, df, al, dla', 'df, mpr', 'ofs', 'df', 'df', 'dla', 'mpr, ops'],
+  ...['engine, sr', 'wsp, ig', 'ofp, ieg, dl, df, al, dla', 'df, mpr', 'ofs', 'df', 'df', 'dla', 'ofs, mf, mpr, ops'],
 ];
 
 /** Every hop of the way was walked and holds. */

@@ -1,32 +1,46 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { randomBytes } from 'node:crypto';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DryRun } from '../../src/modules/decision-fabric/dry-run.schema.js';
 import type { LaneDone, PolicyView } from '../../src/modules/run-operate/policy-lanes.service.js';
 import type { JsonValue } from '../../src/rails/canonical-json.js';
 import type { Decision } from '../../src/rails/events/decision.schema.js';
 import { type PolicyRev, sealPolicy } from '../../src/rails/policy-rev.js';
+import { generateApiKey } from '../../src/substrate/identity/api-key.js';
 import { cli } from '../support/cli.js';
 import { Door, type Outside } from '../support/door.js';
 import { eventually } from '../support/eventually.js';
 import { Http } from '../support/http.js';
 import { LivePayments, withLongWaits } from '../support/live-payments.js';
 
-/** A second person, and waits that a busy machine keeps. */
-const TWO_PEOPLE: Outside = {
-  introduce: (profile) => {
-    const officer = '    - key_id: officer\n      actor_id: HUMAN::officer\n      roles: [operator]\n';
-    profile.edit(profile.access, '    # One per unit', `${officer}    # One per unit`);
-    return [profile.access, withLongWaits(profile)];
-  },
-  env: {},
-};
+/** A second person, and waits that a busy machine keeps. On real servers keys are listed, on a laptop they are made. */
+function twoPeople(flavour: 'embedded' | 'real'): {
+  readonly outside: Outside;
+  readonly keyIn: (data: string) => string;
+} {
+  const { keySha256, token } = generateApiKey('officer');
+  const who = 'actor_id: HUMAN::officer\n      roles: [operator]\n';
+  const [before, listed] =
+    flavour === 'real'
+      ? ['    - key_id: tester', `    - key_id: officer\n      key_sha256: '${keySha256}'\n      ${who}`]
+      : ['    # One per unit', `    - key_id: officer\n      ${who}`];
+  return {
+    outside: {
+      introduce: (profile) => {
+        profile.edit(profile.access, before, `${listed}${before}`);
+        return [profile.access, withLongWaits(profile)];
+      },
+      env: {},
+    },
+    keyIn: (data) => (flavour === 'real' ? token : readFileSync(join(data, 'keys', 'officer.key'), 'utf8').trim()),
+  };
+}
 
 type Body = Readonly<Record<string, JsonValue>>;
 
 /** Policies that change while payments flow. */
-export function governanceSuite(groups: readonly string[], { whole = false } = {}): void {
+export function governanceSuite(flavour: 'embedded' | 'real', groups: readonly string[], { whole = false } = {}): void {
   describe(`policies that people put in force, ${groups.length === 1 ? 'all roles in one process' : 'in several processes'}`, () => {
     let door: Door;
     let operator: Http;
@@ -34,9 +48,10 @@ export function governanceSuite(groups: readonly string[], { whole = false } = {
     let payments: LivePayments;
 
     beforeAll(async () => {
-      door = await Door.open('embedded', groups, TWO_PEOPLE);
+      const { outside, keyIn } = twoPeople(flavour);
+      door = await Door.open(flavour, groups, outside);
       operator = await door.client('ops');
-      officer = new Http(operator.base, readFileSync(join(door.data, 'keys', 'officer.key'), 'utf8').trim());
+      officer = new Http(operator.base, keyIn(door.data));
       payments = await LivePayments.open(door, 'governance');
     }, 150_000);
     afterAll(() => door.close());
@@ -102,17 +117,8 @@ export function governanceSuite(groups: readonly string[], { whole = false } = {
     };
 
     /** One byte of an artifact is another one; the way back. */
-    function tamper({ content_digest }: PolicyRev): () => void {
-      const paths = readdirSync(door.data, { recursive: true, encoding: 'utf8' });
-      const found = paths.find((path) => path.includes(`policies/${content_digest}.json`));
-      if (found === undefined) throw new Error('the artifact stands nowhere');
-      const file = join(door.data, found);
-      const before = readFileSync(file);
-      writeFileSync(file, before.toString('utf8').replace('COUNTRY_BLOCKED', 'COUNTRY_BLOCKEE'));
-      return () => {
-        writeFileSync(file, before);
-      };
-    }
+    const tamper = async ({ content_digest }: PolicyRev): Promise<() => Promise<void>> =>
+      await door.spoil(`gov/policies/${content_digest}.json`, 'COUNTRY_BLOCKED', 'COUNTRY_BLOCKEE');
 
     /** What the rules would have decided on all payments up to now, while more of them flow. */
     async function dryRunOn(rules: JsonValue): Promise<DryRun> {
@@ -165,13 +171,13 @@ export function governanceSuite(groups: readonly string[], { whole = false } = {
       };
       const past = revisions.find(({ state }) => state === 'WAS_ACTIVE');
       if (past === undefined) throw new Error('nothing was in force before');
-      const restore = tamper(past.policy_rev);
+      const restore = await tamper(past.policy_rev);
       const spoilt = await door.verified({ run_id: payments.runId });
       expect(spoilt.not_made_again).toBeGreaterThan(0);
       expect(spoilt.first_not_made_again?.why).toContain(
         `OPS_ARTIFACT_TAMPERED: gov/policies/${past.policy_rev.content_digest}`,
       );
-      restore();
+      await restore();
       const found = await door.verified({ run_id: payments.runId });
       expect(found).toMatchObject({
         state: 'DONE',
@@ -306,7 +312,7 @@ export function governanceSuite(groups: readonly string[], { whole = false } = {
     it('that somebody tampered with are named, and nothing takes their place', async () => {
       const { policy_rev: before } = await shown('df.rules');
       const rev = await approved('df.rules', otherRules);
-      tamper(rev);
+      await tamper(rev);
       const answer = await operator.post(
         '/v1/policies/df.rules/activate',
         wish({ revision: rev.revision, expected: await head('df.rules') }),

@@ -14,14 +14,14 @@ import { ModelGround } from './models.kit.js';
 type Judged = ShownRun & { readonly receipt: ModelGateReceipt };
 
 /** From payments that were decided to a model that decides the next ones, wherever the roles run. */
-export function modelsSuite(groups: readonly string[]): void {
+export function modelsSuite(flavour: 'embedded' | 'real', groups: readonly string[]): void {
   describe(`models, ${groups.length === 1 ? 'all roles in one process' : 'the factory in a process of its own'}`, () => {
     let ground: ModelGround;
     let dataset = '';
     let trained: Judged;
 
     beforeAll(async () => {
-      ground = await ModelGround.open(groups);
+      ground = await ModelGround.open(flavour, groups);
       dataset = await ground.dataset();
     }, 300_000);
     afterAll(() => ground.close());

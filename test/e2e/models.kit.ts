@@ -1,5 +1,5 @@
 import { expect } from '@jest/globals';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parquetReadObjects } from 'hyparquet';
@@ -25,7 +25,7 @@ const SERVES: Readonly<Record<string, string>> = { dataset: 'ofs', model: 'mf', 
 const TWO_PEOPLE: Outside = {
   introduce: (profile) => {
     const registry = join(profile.folder, 'policy', 'mpr.registry.yaml');
-    profile.edit(registry, 'four_eyes: false', 'four_eyes: true');
+    writeFileSync(registry, readFileSync(registry, 'utf8').replace('four_eyes: false', 'four_eyes: true'));
     return [registry, withLongWaits(profile)];
   },
   env: {},
@@ -63,8 +63,8 @@ export class ModelGround {
     readonly scratch: string,
   ) {}
 
-  static async open(groups: readonly string[]): Promise<ModelGround> {
-    const door = await Door.open('embedded', groups, TWO_PEOPLE);
+  static async open(flavour: 'embedded' | 'real', groups: readonly string[]): Promise<ModelGround> {
+    const door = await Door.open(flavour, groups, TWO_PEOPLE);
     const dl = await door.client('dl');
     await door.request({
       run_equivalence_key: 'live',

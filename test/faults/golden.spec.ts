@@ -27,9 +27,15 @@ describe('the golden way on what npm ci brings', () => {
       ({ kind, actor }) => kind !== 'POLICY_IN_FORCE' && kind !== 'POSTURE' && actor !== 'SYSTEM::mpr',
     );
     expect(done.map(({ kind, actor }) => `${kind} ${actor}`).reverse()).toEqual([
+      'OFS_BUILD_REQUESTED HUMAN::operator',
+      'OFS_BUILD_COMPLETED SYSTEM::ofs',
+      'MF_TRAIN_REQUESTED HUMAN::operator',
+      'MF_TRAIN_PASSED SYSTEM::mf',
       'BUNDLE_PUBLISHED SYSTEM::mf',
       'BUNDLE_APPROVED HUMAN::operator',
       'BUNDLE_PROMOTED_ACTIVE HUMAN::operator',
+      'OFS_BUILD_REQUESTED HUMAN::operator',
+      'OFS_BUILD_COMPLETED SYSTEM::ofs',
     ]);
     const inForce = changes.filter(({ kind }) => kind === 'POLICY_IN_FORCE');
     expect(inForce.map(({ subject }) => subject).sort()).toEqual(

@@ -1,3 +1,3 @@
 import { governanceSuite } from '../e2e/governance.cases.js';
 
-governanceSuite(['all'], { whole: true });
+governanceSuite('embedded', ['all'], { whole: true });

@@ -13,7 +13,7 @@ describe('a factory and a registry in processes of their own', () => {
   let dataset = '';
 
   beforeAll(async () => {
-    ground = await ModelGround.open([OTHERS, 'mpr', 'mf']);
+    ground = await ModelGround.open('embedded', [OTHERS, 'mpr', 'mf']);
     dataset = await ground.dataset();
   }, 300_000);
   afterAll(() => ground.close());

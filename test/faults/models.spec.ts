@@ -1,3 +1,3 @@
 import { modelsSuite } from '../e2e/models.cases.js';
 
-modelsSuite(['all']);
+modelsSuite('embedded', ['all']);

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { readdirSync, readFileSync, rmSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import type { Verification } from '../../src/modules/decision-fabric/verification.service.js';
@@ -16,6 +16,7 @@ import { openTestPostgres, type TestPostgres } from './database.js';
 import { eventually } from './eventually.js';
 import { Http } from './http.js';
 import { demanded, openKafka } from './kafka.js';
+import { spoiltObject } from './objects-harness.js';
 import { ScratchProfile } from './profiles.js';
 import { Program } from './program.js';
 
@@ -82,6 +83,11 @@ export class Door {
   /** Ends the process of these roles as `kill -9` does. */
   async kill(roles: string): Promise<void> {
     await this.#programs.get(roles)?.end('SIGKILL');
+  }
+
+  /** Changes text of an object behind everybody's back, as whoever holds the store could. @returns the way back */
+  async spoil(key: string, from: string, to: string): Promise<() => Promise<void>> {
+    return await this.flavour.spoil(key, from, to);
   }
 
   /** The operator's key. */
@@ -247,6 +253,7 @@ interface Flavour {
   /** Where the process of these roles listens; 0 where the data folder tells the others. */
   readonly port: (roles: string) => number;
   readonly key: () => string;
+  readonly spoil: (key: string, from: string, to: string) => Promise<() => Promise<void>>;
   readonly release: () => Promise<void>;
 }
 
@@ -258,6 +265,17 @@ async function embedded(data: string, outside?: Outside): Promise<Flavour> {
     env: () => outside?.env ?? {},
     port: () => 0,
     key: () => readFileSync(join(data, 'keys', 'operator.key'), 'utf8').trim(),
+    spoil: (key, from, to) => {
+      const path = readdirSync(data, { recursive: true, encoding: 'utf8' }).find((each) => each.includes(key));
+      if (path === undefined) throw new Error(`${key} stands nowhere`);
+      const file = join(data, path);
+      const before = readFileSync(file);
+      writeFileSync(file, before.toString('latin1').replace(from, to), 'latin1');
+      return Promise.resolve(() => {
+        writeFileSync(file, before);
+        return Promise.resolve();
+      });
+    },
     release: () => {
       profile?.remove();
       return Promise.resolve();
@@ -340,6 +358,7 @@ async function real(groups: readonly string[], outside?: Outside): Promise<Flavo
     }),
     port: (roles) => ports.get(roles) ?? 0,
     key: () => operator.token,
+    spoil: async (key, from, to) => await spoiltObject(`probity-door-${run}`, key, from, to),
     release: async () => {
       await postgres.close();
       profile.remove();

@@ -146,6 +146,28 @@ export async function s3Harness(bucket = 'probity-test'): Promise<ObjectsHarness
   };
 }
 
+/** Overwrites text of an object, with the metadata that it had. @returns the way back */
+export async function spoiltObject(
+  bucket: string,
+  key: string,
+  from: string,
+  to: string,
+): Promise<() => Promise<void>> {
+  const client = rawClient(s3Options({ bucket, spoolFolder: tmpdir() }));
+  const place = { Bucket: bucket, Key: `${key}!` };
+  const { Body, ContentType, Metadata } = await client.send(new GetObjectCommand(place));
+  const before = await Body?.transformToByteArray();
+  if (before === undefined) throw new Error('no body came');
+  const put = async (bytes: Uint8Array): Promise<void> => {
+    await client.send(new PutObjectCommand({ ...place, Body: bytes, ContentType, Metadata }));
+  };
+  await put(Buffer.from(Buffer.from(before).toString('latin1').replace(from, to), 'latin1'));
+  return async () => {
+    await put(before);
+    client.destroy();
+  };
+}
+
 /** Overwrites the object with changed bytes and, save for `replace`, the metadata that it had. */
 async function tamperObject(
   client: S3Client,

@@ -8,7 +8,7 @@ import { RegistryApi } from './registry-api.js';
 import { type DoorApi, type DoorRole, got, queryOf } from './door-api.js';
 
 const FactsSchema = Type.Object({
-  changes: Type.Array(Type.Object({ number: Type.Integer(), fact: GovernanceFactSchema })),
+  changes: Type.Array(Type.Object({ fact: GovernanceFactSchema })),
   next_cursor: Type.Optional(Type.String()),
 });
 const PosturesSchema = Type.Object({
@@ -23,19 +23,24 @@ const readers = {
 };
 const PAGE_MAX = 200;
 
-export type PolicyChange = Sealed<typeof FactsSchema>['changes'][number]['fact'];
+export type GovernanceChange = Sealed<typeof FactsSchema>['changes'][number]['fact'];
 export type PostureChange = Sealed<typeof PosturesSchema>['changes'][number]['posture'];
+
+/** Policies and operations; datasets; trainings: each unit keeps the facts that are its own. */
+const FACTS_AT = { ops: '/v1/changes', ofs: '/v1/datasets/facts', mf: '/v1/training-runs/facts' } as const;
+export type FactKeeper = keyof typeof FACTS_AT;
 
 /** The routes that say what came into force, and when. */
 export class ChangesApi {
   constructor(private readonly door: DoorApi) {}
 
-  /** Youngest first, at most so many. */
-  async policies(
+  /** Of whoever keeps them, youngest first, at most so many. */
+  async facts(
+    of: FactKeeper,
     query: { readonly from?: string | undefined; readonly to?: string | undefined },
     max: number,
-  ): Promise<readonly PolicyChange[]> {
-    const found = await this.#pages('ops', '/v1/changes', query, readers.facts, max, () => true);
+  ): Promise<readonly GovernanceChange[]> {
+    const found = await this.#pages(of, FACTS_AT[of], query, readers.facts, max, () => true);
     return found.map(({ fact }) => fact);
   }
 

@@ -1,6 +1,7 @@
 import { ProbityError } from '../../rails/errors/probity-error.js';
 import type { Clock } from '../../substrate/clock/clock.port.js';
 import { endOf } from '../../substrate/clock/deadline.js';
+import { LABELS_OUTPUT } from '../../modules/label-store/label-store.port.js';
 import { type RunFactsView, type RunRequest, runIdOf } from '../../modules/scenario-runner/scenario-runner.port.js';
 import type { Pace } from '../../modules/world-stream-producer/world-stream-producer.port.js';
 import type { EventType, SchemaVersion } from '../../rails/envelope.schema.js';
@@ -12,6 +13,9 @@ import {
   type DecisionPath,
   type Equation,
   equationsOf,
+  labelAccountsOf,
+  type LabelAccounts,
+  type LabelsTold,
   loggedOf,
   pathOf,
   waits,
@@ -33,6 +37,7 @@ export interface Reconciled {
   readonly gate: Reconciliation;
   readonly equations: readonly Equation[];
   readonly path?: DecisionPath;
+  readonly labels?: LabelAccounts;
 }
 
 const POLL_FIRST_MS = 50;
@@ -190,6 +195,8 @@ export interface Following {
   readonly triggerTypes: readonly string[];
   /** Leaves of the run in the audit log, by kind, once there are `records` of them or the log has had its time. */
   readonly leaves?: (records: number) => Promise<Counts>;
+  /** What the label store tells of the run, once the labels of its world have entered or no more do. */
+  readonly labels?: () => Promise<LabelsTold>;
 }
 
 /**
@@ -206,6 +213,8 @@ export async function reconcile(travel: Travel, runId: string, following?: Follo
       ? { gate: await compared(travel, runId), path: undefined }
       : await followed(travel, runId, following);
   const released = stream !== undefined && stream.quarantined > 0 ? await releasedOf(travel, runId) : 0;
+  const labels =
+    following?.labels === undefined ? undefined : labelAccountsOf(sealedLabelsOf(facts), await following.labels());
   travel.progress.clear();
   const counts = facts?.counts;
   const equations = equationsOf({
@@ -227,8 +236,15 @@ export async function reconcile(travel: Travel, runId: string, following?: Follo
     },
     released,
     ...(path === undefined ? {} : { path }),
+    ...(labels === undefined ? {} : { labels }),
   });
-  return { facts, stream, gate, equations, ...(path === undefined ? {} : { path }) };
+  const asked = { ...(path === undefined ? {} : { path }), ...(labels === undefined ? {} : { labels }) };
+  return { facts, stream, gate, equations, ...asked };
+}
+
+/** Rows of the sealed output of labels; null where the world has none, or the run is not READY. */
+export function sealedLabelsOf(facts: RunFactsView | undefined): number | null {
+  return facts?.outputs.find(({ output_id }) => output_id === LABELS_OUTPUT)?.rows ?? null;
 }
 
 async function compared(travel: Travel, runId: string): Promise<Reconciliation> {

@@ -1,6 +1,12 @@
 import { type Static, Type } from '@sinclair/typebox';
 import type { AssertionInput } from '../../modules/label-store/assertion.schema.js';
-import { type AsOfRequest, AsOfResponse, AssertResponse } from '../../modules/label-store/label-store.port.js';
+import {
+  type AsOfRequest,
+  AsOfResponse,
+  AssertResponse,
+  CountsResponse,
+  type LabelCountsAnswer,
+} from '../../modules/label-store/label-store.port.js';
 import type { LabelMapping } from '../../modules/label-store/mapping.core.js';
 import { LabelSchema } from '../../rails/events/label.schema.js';
 import type { Sealed } from '../../rails/schema.js';
@@ -15,6 +21,7 @@ const PageSchema = Type.Object({
 const readers = {
   results: validatorOf(AssertResponse, 'the results'),
   known: validatorOf(AsOfResponse, 'what was known'),
+  counts: validatorOf(CountsResponse, 'the counts of labels'),
   page: validatorOf(PageSchema, 'the page of labels'),
 };
 
@@ -45,6 +52,10 @@ export class LabelApi {
 
   async known(question: KnownQuestion): Promise<Known> {
     return await this.door.ask('labels', posted('/v1/labels/as-of', question), readers.known);
+  }
+
+  async counts(runId: string): Promise<LabelCountsAnswer> {
+    return await this.door.ask('labels', got(`/v1/runs/${encodeURIComponent(runId)}/labels/counts`), readers.counts);
   }
 
   async list(query: Readonly<Record<string, string | number | undefined>>): Promise<LabelPage> {

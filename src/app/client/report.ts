@@ -4,7 +4,7 @@ import { adviceForRun } from './advice.js';
 import type { Reject, Run, Stream } from './door-api.js';
 import { offendingOf, type Reconciled } from './journey.js';
 import { thousands } from './progress.core.js';
-import { allHold, type DecisionPath, type Equation } from '../../rails/reconciliation.js';
+import { allHold, type DecisionPath, type Equation, type LabelAccounts } from '../../rails/reconciliation.js';
 
 /** An answer in both forms: for machines and for people. */
 export interface Report {
@@ -50,6 +50,8 @@ export function reconciledReport(run: Run, found: Reconciled, rowsWord = 'rows i
     ['intents', found.path?.intents],
     ['outcomes', found.path?.outcomes],
     ['leaves of the audit log', found.path?.logged?.leaves],
+    ['sealed labels in the ledger', found.labels?.sealed?.inLedger],
+    ['labels of writers in the ledger', writtenOf(found.labels)],
   ];
   return {
     ok,
@@ -60,6 +62,7 @@ export function reconciledReport(run: Run, found: Reconciled, rowsWord = 'rows i
       equations,
       offending: offendingOf(gate),
       ...(found.path === undefined ? {} : { decision_path: found.path }),
+      ...(found.labels === undefined ? {} : { labels: found.labels }),
       ...(gate.set_digest === undefined ? {} : { set_digest: gate.set_digest }),
       ...(stream === undefined ? {} : { stream }),
     },
@@ -73,6 +76,11 @@ export function reconciledReport(run: Run, found: Reconciled, rowsWord = 'rows i
   };
 }
 
+function writtenOf(labels: LabelAccounts | undefined): number | undefined {
+  if (labels === undefined || labels.written.length === 0) return undefined;
+  return labels.written.reduce((sum, { in_ledger }) => sum + in_ledger, 0);
+}
+
 function labelsOf({ facts }: Reconciled): number | undefined {
   const labels = facts?.outputs.filter(({ output_id }) => output_id === 'labels');
   return labels === undefined || labels.length === 0 ? undefined : labels.reduce((sum, { rows }) => sum + rows, 0);
@@ -81,7 +89,7 @@ function labelsOf({ facts }: Reconciled): number | undefined {
 function verdictLines(
   ok: boolean,
   equations: readonly Equation[],
-  { gate, stream, path }: Reconciled,
+  { gate, stream, path, labels }: Reconciled,
 ): readonly string[] {
   if (ok)
     return [
@@ -98,7 +106,7 @@ function verdictLines(
     'NOT reconciled:',
     ...broken.map(({ equation, figures: found }) => `  ${equation}: ${found}`),
     ...offending,
-    ...Object.entries(path?.offending ?? {}).flatMap(([kind, { count, ids }]) => [
+    ...Object.entries({ ...path?.offending, ...labels?.offending }).flatMap(([kind, { count, ids }]) => [
       ...ids.map((id) => `  ${kind}  ${id}`),
       ...(count > ids.length ? [`  ${kind}  … and ${thousands(count - ids.length)} more`] : []),
     ]),

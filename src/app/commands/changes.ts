@@ -1,7 +1,7 @@
 import { isUtcMicros, parseUtc, type UtcMicros } from '../../rails/time.js';
 import { ProbityError } from '../../rails/errors/probity-error.js';
 import type { RegistryFact } from '../../rails/events/registry-fact.schema.js';
-import { ChangesApi, type PolicyChange, type PostureChange } from '../client/changes-api.js';
+import { ChangesApi, type FactKeeper, type GovernanceChange, type PostureChange } from '../client/changes-api.js';
 import { throughDoor } from '../client/through-door.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
 import type { DoorFlags } from '../flags.js';
@@ -17,8 +17,8 @@ export interface ChangesFlags extends DoorFlags {
 interface Change {
   readonly at_utc: string;
   /** The unit that keeps the record of it. */
-  readonly source: 'ops' | 'dl' | 'mpr';
-  readonly kind: PolicyChange['kind'] | 'POSTURE';
+  readonly source: FactKeeper | 'dl' | 'mpr';
+  readonly kind: GovernanceChange['kind'] | 'POSTURE';
   readonly subject: string;
   readonly before: string | null;
   readonly after: string | null;
@@ -27,20 +27,25 @@ interface Change {
   readonly id: string;
 }
 
-/** Every change of what governs the platform: policies, operations, bundles and postures, with who says so. */
+/** Who keeps the record of what was changed, and whom they ask where work was left that goes on meanwhile. */
+const ROLES = ['ig', 'labels', 'ops', 'ofs', 'mpr', 'mf'] as const;
+
+/** Every change of what governs the platform: policies, operations, datasets, trainings, bundles and postures, with who says so. */
 export async function listChanges(units: UnitTable, flags: ChangesFlags, terminal: Terminal): Promise<ExitCode> {
   const [from, to] = [timeOf(flags.from, '--from'), timeOf(flags.to, '--to')];
   return await throughDoor(
-    { table: units, flags, terminal, name: 'changes', roles: ['ops', 'mpr'] },
+    { table: units, flags, terminal, name: 'changes', roles: ROLES },
     async ({ api, serves }) => {
       const changes = new ChangesApi(api);
-      const [policies, postures, bundles] = await Promise.all([
-        changes.policies({ from, to }, flags.limit + 1),
+      const told = async (by: FactKeeper): Promise<readonly Change[]> =>
+        (await changes.facts(by, { from, to }, flags.limit + 1)).map((fact) => ofFact(by, fact));
+      const [facts, postures, bundles] = await Promise.all([
+        Promise.all((['ops', 'ofs', 'mf'] as const).map(told)),
         // The ladder is not started for this: its first round would be a posture of its own.
         serves('dl') ? changes.postures({ from, to }, flags.limit + 1) : undefined,
         changes.bundles({ from, to }),
       ]);
-      const all = [...policies.map(ofFact), ...(postures ?? []).map(ofPosture), ...bundles.map(ofBundle)].sort(
+      const all = [...facts.flat(), ...(postures ?? []).map(ofPosture), ...bundles.map(ofBundle)].sort(
         (a, b) => (a.at_utc < b.at_utc ? 1 : a.at_utc > b.at_utc ? -1 : a.subject < b.subject ? -1 : 1),
       );
       const shown = all.slice(0, flags.limit);
@@ -66,12 +71,18 @@ export async function listChanges(units: UnitTable, flags: ChangesFlags, termina
   );
 }
 
-function ofFact({ fact_id, kind, subject, actor, before, after, reason, observed_at_utc }: PolicyChange): Change {
+/** What a subject is, where its id does not say so. */
+const SUBJECTS: Readonly<Record<FactKeeper, string>> = { ops: '', ofs: 'dataset ', mf: 'training ' };
+
+function ofFact(
+  source: FactKeeper,
+  { fact_id, kind, subject, actor, before, after, reason, observed_at_utc }: GovernanceChange,
+): Change {
   return {
     at_utc: observed_at_utc,
-    source: 'ops',
+    source,
     kind,
-    subject,
+    subject: `${SUBJECTS[source]}${subject}`,
     before: side(before),
     after: side(after),
     actor: actor.actor_id,
@@ -121,7 +132,7 @@ function ofBundle({
   };
 }
 
-function side(of: PolicyChange['after']): string | null {
+function side(of: GovernanceChange['after']): string | null {
   if (of === null) return null;
   return 'policy_id' in of ? `${of.revision} (${of.content_digest.slice(0, 12)}…)` : of.locator;
 }

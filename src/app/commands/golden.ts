@@ -82,15 +82,16 @@ async function walked(way: Way, { seed }: GoldenFlags, triggerTypes: readonly st
     const first = await worldOf(seed, FIRST_DAYS);
     await investigated(way, first);
     const dataset = await datasetOf(way, first);
-    const bundle = await trained(way, dataset);
+    const { bundle, trainRunId } = await trained(way, dataset);
     const promoted = await putInForce(way, bundle);
     const next = await worldOf(seed + 1, NEXT_DAYS);
     await citedByAll(way, next, promoted);
-    await parityProven(way, next);
+    const proof = await parityProven(way, next);
     await madeAgain(way, first);
     await madeAgain(way, next);
     await logVerified(way);
-    await recorded(way, bundle, promoted);
+    const builds = [dataset.manifest.dataset_manifest_id, proof];
+    await recorded(way, { bundle, promoted, builds, trainRunId });
     return true;
   } catch (error) {
     if (error instanceof HopFailed) return false;

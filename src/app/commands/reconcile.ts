@@ -2,7 +2,9 @@ import { DECISION_POLICY } from '../../modules/decision-fabric/decision-fabric.p
 import type { DecisionPolicy } from '../../rails/decision/policy.schema.js';
 import { leavesOf } from '../client/audited.js';
 import { type Following, reconcile } from '../client/journey.js';
-import type { Counts } from '../../rails/reconciliation.js';
+import { labelsOf } from '../client/labelled.js';
+import { ProbityError } from '../../rails/errors/probity-error.js';
+import type { Counts, LabelsTold } from '../../rails/reconciliation.js';
 import { reconciledReport } from '../client/report.js';
 import { throughDoor } from '../client/through-door.js';
 import { EXIT, type ExitCode } from '../exit-codes.js';
@@ -12,8 +14,8 @@ import type { Terminal } from '../terminal.js';
 import type { UnitTable } from '../unit-table.js';
 import { runIdFrom } from './run.js';
 
-/** How far a run is followed: to its records, to the outcomes of its actions, or to the leaves of the audit log. */
-export const EXTENTS = ['bus', 'outcome', 'leaf'] as const;
+/** How far a run is followed: to its records, to the outcomes of its actions, to the leaves of the audit log, or to what became known of it as well. */
+export const EXTENTS = ['bus', 'outcome', 'leaf', 'label'] as const;
 
 export interface ReconcileFlags extends DoorFlags {
   readonly run: string;
@@ -34,10 +36,23 @@ export async function reconcileRun(units: UnitTable, flags: ReconcileFlags, term
       });
       return found;
     };
+    const labels = async (): Promise<LabelsTold> => {
+      let told: LabelsTold | undefined;
+      await throughDoor({ ...door, roles: ['ig', 'labels'] }, async (store) => {
+        told = await labelsOf(store, run.run_id);
+        return EXIT.OK;
+      });
+      if (told === undefined) throw new ProbityError('RPC_UNAVAILABLE', 'the label store was not asked to the end');
+      return told;
+    };
     const following: Following | undefined =
       flags.to === 'bus'
         ? undefined
-        : { triggerTypes: triggerTypesOf(flags.profile), ...(flags.to === 'leaf' ? { leaves } : {}) };
+        : {
+            triggerTypes: triggerTypesOf(flags.profile),
+            ...(flags.to === 'outcome' ? {} : { leaves }),
+            ...(flags.to === 'label' ? { labels } : {}),
+          };
     const found = await reconcile(travel, run.run_id, following);
     const { document, lines, ok } = reconciledReport(run, found);
     travel.progress.clear();

@@ -9,6 +9,8 @@ import { CaseLabels } from './case-labels.job.js';
 import { CaseMarks } from './case-marks.job.js';
 import { CaseMarksStore } from './case-marks.store.js';
 import { CaseNeighbours } from './case-neighbours.js';
+import { CaseQuarantines } from './case-quarantines.job.js';
+import { CaseQuarantinesStore } from './case-quarantines.store.js';
 import { CaseWorkbenchConsumer } from './case-workbench.consumer.js';
 import { CaseWorkbenchController } from './case-workbench.controller.js';
 import { CaseWorkbenchService } from './case-workbench.service.js';
@@ -27,6 +29,8 @@ import { CaseWorkbenchStore } from './case-workbench.store.js';
     CaseMarks,
     CaseMarksStore,
     CaseNeighbours,
+    CaseQuarantines,
+    CaseQuarantinesStore,
     CaseWorkbenchService,
     CaseWorkbenchStore,
     DecisionSources,

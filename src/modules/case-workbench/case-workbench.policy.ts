@@ -27,6 +27,14 @@ export const CasesPolicySchema = closed({
       queue: QueueSchema,
       priority,
     }),
+    /** Records that the audit log has quarantined, by its reasons. Revisions from before know none: nothing opens then. */
+    ANOMALY: Type.Optional(
+      closed({
+        reasons: Type.Array(Type.String({ pattern: '^[A-Z][A-Z0-9_]{0,63}$' }), { uniqueItems: true }),
+        queue: QueueSchema,
+        priority,
+      }),
+    ),
     MANUAL_ASSERTION: closed({ queue: QueueSchema, priority }),
   }),
   queues: Type.Record(QueueSchema, closed({ title: Type.String({ minLength: 1, maxLength: 200 }) })),

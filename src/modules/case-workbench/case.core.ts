@@ -193,7 +193,9 @@ export function triggered(
   { triggers }: CasesPolicy,
   actor: Actor,
 ): NewEntry {
-  const { queue, priority } = triggers[trigger];
+  const opens = triggers[trigger];
+  if (opens === undefined) throw new TypeError(`no trigger is called ${trigger}`);
+  const { queue, priority } = opens;
   const told = { trigger, evidence, ...(reason === undefined ? {} : { reason }) };
   return entry(subject.case_id, 'CASE_TRIGGERED', `${trigger}:${sourceRef}`, actor, { ...told, queue, priority }, told);
 }

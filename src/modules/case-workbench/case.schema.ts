@@ -51,7 +51,8 @@ export interface Mark {
   readonly value: string;
 }
 
-export const TRIGGERS = ['DECISION_ESCALATION', 'ACTION_FAILURE', 'MANUAL_ASSERTION'] as const;
+/** ANOMALY: what the audit log has quarantined. */
+export const TRIGGERS = ['DECISION_ESCALATION', 'ACTION_FAILURE', 'ANOMALY', 'MANUAL_ASSERTION'] as const;
 
 /** What was found, and why: it becomes a label, so it wants a permission of its own. */
 export const FindingSchema = closed({

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { ProbityError } from '../../rails/errors/probity-error.js';
 import { type ObjectKey, objectKey } from '../../rails/ref.js';
+import { decodeBundle, TILE_WIDTH, tilePath, widthIn } from '../../rails/tlog/tiles.js';
 import type { LogFiles } from '../../rails/tlog/verify-log.js';
 import { Objects } from '../../substrate/objects/objects.port.js';
 
@@ -25,6 +26,16 @@ export class AuditObjects implements LogFiles {
   async read(path: string): Promise<Buffer | null> {
     const ref = await this.objects.head(keyOf(path));
     return ref === null ? null : await this.objects.read(ref);
+  }
+
+  /** Of a leaf under a checkpoint of that size. @throws INTERNAL where it is missing or damaged */
+  async leaf(leaf: number, size: number): Promise<Buffer> {
+    const index = Math.floor(leaf / TILE_WIDTH);
+    const path = tilePath('entries', index, widthIn(size, 0, index));
+    const bundle = await this.read(path);
+    const bytes = bundle === null ? undefined : decodeBundle(bundle)?.[leaf % TILE_WIDTH];
+    if (bytes === undefined) throw new ProbityError('INTERNAL', `${path} of the audit log is missing or damaged`);
+    return bytes;
   }
 
   async putCheckpoint(size: number, note: string): Promise<void> {

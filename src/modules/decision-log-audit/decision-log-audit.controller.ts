@@ -4,7 +4,7 @@ import type { FastifyRequest } from 'fastify';
 import { ProbityError } from '../../rails/errors/probity-error.js';
 import { isObjectKey } from '../../rails/ref.js';
 import { inclusionProof } from '../../rails/tlog/merkle.js';
-import { decodeBundle, rangeHashes, TILE_WIDTH, tilePath, widthIn } from '../../rails/tlog/tiles.js';
+import { rangeHashes } from '../../rails/tlog/tiles.js';
 import { RequirePermission } from '../../substrate/http/principal.js';
 import { CURSOR, LIMIT, limitOf } from '../../substrate/http/requests.js';
 import { LogSigner } from '../../substrate/signing/log-signer.js';
@@ -130,10 +130,7 @@ export class DecisionLogAuditController {
     const leaf = wholeOf(text, 'leaf');
     const { published: size } = await this.store.state();
     if (leaf >= size) throw new ProbityError('DLA_RECORD_NOT_FOUND', `the checkpoint covers the leaves below ${size}`);
-    const index = Math.floor(leaf / TILE_WIDTH);
-    const bundle = await this.#demand(tilePath('entries', index, widthIn(size, 0, index)));
-    const bytes = decodeBundle(bundle)?.[leaf % TILE_WIDTH];
-    if (bytes === undefined) throw new ProbityError('INTERNAL', 'a bundle of the audit log is damaged');
+    const bytes = await this.objects.leaf(leaf, size);
     const proof = await inclusionProof(
       leaf,
       size,

@@ -178,6 +178,18 @@ export class DecisionLogAuditStore implements PositionStore {
     return rows;
   }
 
+  /** Leaves of quarantined records from one on and before another, rising. */
+  async quarantined(from: number, before: number, limit: number): Promise<readonly number[]> {
+    const { rows } = await this.database.query<{ leaf: number }>(
+      {
+        text: `select leaf from leaves where kind = 'quarantine' and leaf >= $1 and leaf < $2 order by leaf limit $3`,
+        readOnly: true,
+      },
+      [from, before, limit],
+    );
+    return rows.map(({ leaf }) => leaf);
+  }
+
   /** Leaves by kind, of one run or of all. */
   async counts(runId: string | null = null): Promise<Readonly<Record<string, number>>> {
     const { rows } = await this.database.query<{ kind: string; count: number }>(

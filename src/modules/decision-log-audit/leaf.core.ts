@@ -1,12 +1,14 @@
 import { canonicalJson, inOrder, type JsonObject } from '../../rails/canonical-json.js';
-import { digestBytes, digestText } from '../../rails/digest.js';
+import { type Digest, digestBytes, digestText } from '../../rails/digest.js';
+import type { EventId } from '../../rails/envelope.schema.js';
 import { ActionIntentSchema } from '../../rails/events/action-intent.schema.js';
 import { ActionOutcomeSchema } from '../../rails/events/action-outcome.schema.js';
 import { type Decision, DecisionSchema } from '../../rails/events/decision.schema.js';
 import { type BusEvent, readEvent } from '../../rails/events/read-event.js';
-import { isNoWorld } from '../../rails/pins.js';
+import { asPins, isNoWorld } from '../../rails/pins.js';
 import { LEAF_BYTES_MAX } from '../../rails/tlog/tiles.js';
 import { validatorOf } from '../../rails/validator.js';
+import type { Quarantined } from './decision-log-audit.port.js';
 
 export type LeafKind = 'event' | 'decision' | 'intent' | 'outcome' | 'quarantine';
 
@@ -274,6 +276,20 @@ export function readLeaf(bytes: Buffer): ReadLeaf | null {
   };
 }
 
+/** What a leaf says of a record that was quarantined, by its own bytes. */
+export function quarantinedIn(leaf: number, bytes: Buffer): Quarantined['records'][number] {
+  const { audit_record_id, record } = JSON.parse(bytes.toString('utf8')) as StoredLeaf & { audit_record_id: Digest };
+  const said = record?.pins ?? null;
+  const pins = said === null ? null : asPins(said);
+  return {
+    ...{ leaf, audit_record_id, reason_codes: [...(record?.reason_codes ?? [])] },
+    pins: pins === null || isNoWorld(pins) ? null : pins,
+    event_id: (record?.event_id ?? null) as EventId | null,
+    event_type: record?.event_type ?? null,
+    parent_event_id: (record?.parent_event_id ?? null) as EventId | null,
+  };
+}
+
 /** As far as it is read; it is our own, or fails a signature before anybody believes it. */
 interface StoredLeaf {
   readonly eb_ref?: { readonly topic: string; readonly partition: number; readonly offset: number };
@@ -283,6 +299,8 @@ interface StoredLeaf {
     readonly reason_codes?: readonly string[];
     readonly pins?: { readonly run_id?: string } | null;
     readonly event_id?: string;
+    readonly event_type?: string;
+    readonly parent_event_id?: string;
     readonly entity_key?: string;
     readonly ts_utc?: string;
     readonly decision_id?: string;

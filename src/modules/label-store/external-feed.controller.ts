@@ -58,11 +58,19 @@ export class ExternalFeedController {
     this.#demandSigned(feed, request, body);
     const rows = rowsOf(body);
     const of = { runId: runIdOf(feed.run_equivalence_key), namespace: feed.namespace };
-    const assertions = rows.map((row, index) => {
-      const mapped = mapRow(row, feed.mapping, of);
-      if (mapped.ok) return mapped.assertion;
-      throw new ProbityError('LBL_ASSERTION_INVALID', `row ${index + 1}: ${mapped.says}`);
-    });
+    const mapped = rows.map((row) => mapRow(row, feed.mapping, of));
+    const assertions = mapped.flatMap((each) => (each.ok ? [each.assertion] : []));
+    const unmapped = mapped.flatMap((each, at) => (each.ok ? [] : [{ row: at + 1, says: each.says }]));
+    const [first] = unmapped;
+    if (first !== undefined) {
+      // Of a message all rows are labels, or none is: with one that cannot be read all are refused.
+      const code = 'LBL_ASSERTION_INVALID';
+      await this.labels.refused(
+        of,
+        [...rows.keys()].map((at) => ({ row: at + 1, code })),
+      );
+      throw new ProbityError(code, `row ${first.row}: ${first.says}`);
+    }
     const actor = systemActor(feedActor(feedId), 'SIGNATURE');
     const context = outgoing(this.clock, CALL_LIMIT_MS, { trace: contextOf(request) ?? ROOT_CONTEXT });
     const results = await this.labels.append(assertions, actor, context);

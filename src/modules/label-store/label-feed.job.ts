@@ -13,15 +13,18 @@ import { Telemetry } from '../../substrate/telemetry/telemetry.port.js';
 import { eventIdOf, type LabelRow, LabelRowSchema } from '../data-engine/data-engine.port.js';
 import { openSealedOutput, readRunFacts } from '../scenario-runner/run-facts.port.js';
 import { type Entry, eventTarget } from './assertion.core.js';
-import { type PlacedLabel, RowChoice, SEALED_LABEL_TYPE, sealedEntry } from './label-row.core.js';
+import { type PlacedLabel, RowChoice, SEALED_LABEL_TYPE, sealedEntry, sealedLabelId } from './label-row.core.js';
 import { FEED_POLICY, WORLD } from './label-store.policy.js';
 import { type Feed, LabelStoreStore } from './label-store.store.js';
 import { LabelTeller } from './label-teller.job.js';
 import { LedgerStore } from './ledger.store.js';
+import { SubmissionsStore } from './submissions.store.js';
 
 const PART_BYTES_MAX = 8 * 1024 * 1024;
 const LEASE_MS = 15_000;
 const LOOK_AGAIN_MS = 5_000;
+/** Labels that are looked for in the ledger at once. */
+const LOOK_AT_ONCE = 2_000;
 
 const rows = validatorOf(LabelRowSchema, 'the row');
 
@@ -47,6 +50,7 @@ export class LabelFeed implements OnApplicationBootstrap, OnModuleDestroy {
   constructor(
     private readonly store: LabelStoreStore,
     private readonly ledger: LedgerStore,
+    private readonly submissions: SubmissionsStore,
     private readonly teller: LabelTeller,
     private readonly objects: Objects,
     private readonly policies: Policies,
@@ -85,6 +89,34 @@ export class LabelFeed implements OnApplicationBootstrap, OnModuleDestroy {
     }
   }
 
+  /**
+   * Sealed rows up to where the feed is whose labels the ledger does not hold, though the policy in force wants them: by their events.
+   * @throws ProbityError LBL_ROW_INVALID, OBJECTS_DIGEST_MISMATCH
+   */
+  async missing(feed: Feed, max: number): Promise<{ readonly count: number; readonly eventIds: readonly string[] }> {
+    const choice = new RowChoice(this.policies.inForce(FEED_POLICY).body.publish);
+    const eventIds: string[] = [];
+    let count = 0;
+    let row = 0;
+    let batch: Omit<PlacedLabel, 'sealed'>[] = [];
+    const look = async (): Promise<void> => {
+      const named = batch.map((placed) => [sealedLabelId(placed, feed.pins, feed.output_id ?? ''), placed] as const);
+      const standing = await this.submissions.standing(named.map(([id]) => id));
+      const lost = named.filter(([id]) => !standing.has(id));
+      count += lost.length;
+      for (const [, { target }] of lost.slice(0, max - eventIds.length)) eventIds.push(targetId(target));
+      batch = [];
+    };
+    for await (const { sealed, target } of this.#rows(feed)) {
+      row += 1;
+      if (row > feed.next_row) break;
+      if (choice.wants(sealed)) batch.push({ row, target });
+      if (batch.length >= LOOK_AT_ONCE) await look();
+    }
+    await look();
+    return { count, eventIds };
+  }
+
   async #publish(feed: Feed): Promise<void> {
     const { pins } = feed;
     try {
@@ -95,7 +127,8 @@ export class LabelFeed implements OnApplicationBootstrap, OnModuleDestroy {
       const detail = `${error.code}: ${error.detail}`;
       this.telemetry.logger.error('labels_refused', { ...pins, detail });
       const at = (await this.store.find(feed.run_id)) ?? feed;
-      await this.#advance(feed, { nextRow: at.next_row, published: at.published, state: 'REFUSED', detail });
+      const { next_row: nextRow, published, passed_over: passedOver } = at;
+      await this.#advance(feed, { nextRow, published, passedOver, state: 'REFUSED', detail });
     }
   }
 
@@ -103,7 +136,7 @@ export class LabelFeed implements OnApplicationBootstrap, OnModuleDestroy {
     const { policy_rev: policyRev, body } = this.policies.inForce(FEED_POLICY);
     const { publish, batch_labels_max: batchMax } = body;
     const choice = new RowChoice(publish);
-    let published = feed.published;
+    let { published, passed_over: passedOver } = feed;
     let row = 0;
     let batch: PlacedLabel[] = [];
     for await (const { sealed, target } of this.#rows(feed)) {
@@ -111,15 +144,19 @@ export class LabelFeed implements OnApplicationBootstrap, OnModuleDestroy {
       const wanted = choice.wants(sealed);
       row += 1;
       // Rows that were published before are read again for what they say of later ones, and not published again.
-      if (row <= feed.next_row || !wanted) continue;
+      if (row <= feed.next_row) continue;
+      if (!wanted) {
+        if (passedOver !== null) passedOver += 1;
+        continue;
+      }
       batch.push({ sealed, row, target });
       if (batch.length < batchMax) continue;
       published += batch.length;
-      await this.#append(feed, { batch, policyRev }, { nextRow: row, published, state: 'PUBLISHING' });
+      await this.#append(feed, { batch, policyRev }, { nextRow: row, published, passedOver, state: 'PUBLISHING' });
       batch = [];
     }
     published += batch.length;
-    await this.#append(feed, { batch, policyRev }, { nextRow: row, published, state: 'DONE' });
+    await this.#append(feed, { batch, policyRev }, { nextRow: row, published, passedOver, state: 'DONE' });
     return { published };
   }
 
@@ -190,6 +227,10 @@ export class LabelFeed implements OnApplicationBootstrap, OnModuleDestroy {
   #now(): UtcMicros {
     return fromEpochMs(this.clock.nowMs());
   }
+}
+
+function targetId(target: LabelTarget): string {
+  return target.kind === 'EVENT' ? target.event_id : targetKey(target);
 }
 
 function parsed(line: string): unknown {

@@ -24,6 +24,16 @@ export interface PlacedLabel {
   readonly target: LabelTarget;
 }
 
+/** What the row is called in the ledger, whatever it says. */
+export function sealedLabelId(
+  { row, target }: Pick<PlacedLabel, 'row' | 'target'>,
+  pins: RunPins,
+  outputId: string,
+): Digest {
+  const handle = `${outputId}/${row}`;
+  return labelIdOf({ pins, target, label_type: SEALED_LABEL_TYPE, namespace: WORLD, handle });
+}
+
 /**
  * The row as an entry of the ledger. Its handle is its place in the sealed output, so that the same row is the same label in every attempt;
  * it became known when the world says so, which was fixed before anything was decided.
@@ -48,11 +58,10 @@ export function sealedEntry(
     effective_at_utc: sealed.effective_at_utc,
     ...(supersedes === undefined ? {} : { supersedes }),
   };
-  const handle = `${outputId}/${row}`;
   return {
     pins,
     label: {
-      label_id: labelIdOf({ pins, target, label_type: SEALED_LABEL_TYPE, namespace: WORLD, handle }),
+      label_id: sealedLabelId({ row, target }, pins, outputId),
       target,
       label_type: SEALED_LABEL_TYPE,
       ...said,

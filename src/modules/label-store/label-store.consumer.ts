@@ -13,12 +13,10 @@ import { Objects } from '../../substrate/objects/objects.port.js';
 import { Telemetry } from '../../substrate/telemetry/telemetry.port.js';
 import { readRunFacts } from '../scenario-runner/run-facts.port.js';
 import { LabelFeed } from './label-feed.job.js';
+import { LABELS_OUTPUT } from './label-store.port.js';
 import { LabelStoreStore, type NewFeed } from './label-store.store.js';
 
 const readies = validatorOf(ReadySchema, 'the payload');
-
-/** The truth product in which a world's labels stand. */
-export const LABELS_OUTPUT = 'labels';
 
 /** READY from the control topic: what has labels is queued for publishing. A record that cannot be read stops nobody. */
 @Controller()

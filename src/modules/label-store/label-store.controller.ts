@@ -16,7 +16,16 @@ import type { Principal } from '../../substrate/identity/identity.port.js';
 import type { CallContext } from '../../substrate/rpc/rpc.port.js';
 import { outgoing } from '../../substrate/rpc/outgoing.js';
 import { type AssertResult, AssertionSchema } from './assertion.schema.js';
-import { type AsOf, AsOfRequest, AssertRequest, LABELS_MAX, type Slice, SliceRequest } from './label-store.port.js';
+import {
+  type AsOf,
+  AsOfRequest,
+  AssertRequest,
+  CountsRequest,
+  type LabelCountsAnswer,
+  LABELS_MAX,
+  type Slice,
+  SliceRequest,
+} from './label-store.port.js';
 import { LabelStoreService } from './label-store.service.js';
 import { type Feed, LabelStoreStore } from './label-store.store.js';
 import { type LedgerRow, LedgerStore } from './ledger.store.js';
@@ -24,6 +33,8 @@ import { LabelMappingSchema, mapRow } from './mapping.core.js';
 
 const LIMIT = new PageLimit(500);
 const CALL_LIMIT_MS = 10_000;
+/** Of each kind of what offends, and of refusals. */
+const IDS_MAX = 20;
 
 const RowsRequest = closed({
   run_id: RunIdSchema,
@@ -35,6 +46,7 @@ const RowsRequest = closed({
 const requests = {
   assert: validatorOf(AssertRequest, 'the request'),
   asOf: validatorOf(AsOfRequest, 'the question'),
+  counts: validatorOf(CountsRequest, 'the question'),
   rows: validatorOf(RowsRequest, 'the request'),
   slice: validatorOf(SliceRequest, 'the question'),
   target: validatorOf(LabelTargetSchema, 'the target'),
@@ -85,6 +97,8 @@ export class LabelStoreController {
     const assertions = mapped.flatMap((each) => (each.ok ? [each.assertion] : []));
     const results =
       assertions.length === 0 ? [] : await this.labels.append(assertions, caller.actor, this.#context(request));
+    const unmapped = mapped.flatMap((each, at) => (each.ok ? [] : [{ row: at + 1, code: 'LBL_ASSERTION_INVALID' }]));
+    await this.labels.refused({ runId, namespace }, unmapped);
     let next = 0;
     return {
       results: mapped.map((each): AssertResult => {
@@ -163,6 +177,14 @@ export class LabelStoreController {
     if (feed === null) throw new ProbityError('LBL_FEED_NOT_FOUND', 'no READY of this run was read yet');
     const { pins: _pins, ...shown } = feed;
     return shown;
+  }
+
+  @Get('runs/:run_id/labels/counts')
+  @RequirePermission('labels.read')
+  @ApiOperation({ summary: 'How many labels of the run were submitted, and what came of them' })
+  @ApiParam({ name: 'run_id', description: 'The run, as 32 hex digits' })
+  async counts(@Param('run_id') runId: string): Promise<LabelCountsAnswer> {
+    return await this.labels.counts(demandBody(requests.counts, { run_id: runId, ids_max: IDS_MAX }));
   }
 
   #context(request: FastifyRequest): CallContext {

@@ -1,5 +1,6 @@
 import { Module } from '@nestjs/common';
 import { ExternalFeedController } from './external-feed.controller.js';
+import { LabelCounts } from './label-counts.js';
 import { LabelFeed } from './label-feed.job.js';
 import { LabelSlices } from './label-slices.js';
 import { LabelStoreConsumer } from './label-store.consumer.js';
@@ -9,10 +10,21 @@ import { LabelStoreStore } from './label-store.store.js';
 import { LabelTargets } from './label-targets.js';
 import { LabelTeller } from './label-teller.job.js';
 import { LedgerStore } from './ledger.store.js';
+import { SubmissionsStore } from './submissions.store.js';
 
 @Module({
   controllers: [LabelStoreController, ExternalFeedController, LabelStoreConsumer],
-  providers: [LabelFeed, LabelSlices, LabelStoreService, LabelStoreStore, LabelTargets, LabelTeller, LedgerStore],
+  providers: [
+    LabelCounts,
+    SubmissionsStore,
+    LabelFeed,
+    LabelSlices,
+    LabelStoreService,
+    LabelStoreStore,
+    LabelTargets,
+    LabelTeller,
+    LedgerStore,
+  ],
   exports: [LabelStoreService],
 })
 export class LabelStoreModule {}

@@ -5,11 +5,14 @@ import { LabelTargetSchema } from '../../rails/labels/target.js';
 import { RunIdSchema } from '../../rails/pins.js';
 import { PolicyRevSchema } from '../../rails/policy-rev.js';
 import { RefSchema } from '../../rails/ref.js';
-import { closed, safeInteger } from '../../rails/schema.js';
+import { closed, safeInteger, type Sealed } from '../../rails/schema.js';
 import { UtcMicrosSchema } from '../../rails/time.js';
 import type { CallContext } from '../../substrate/rpc/rpc.port.js';
 import { defineContract } from '../../substrate/rpc/rpc-contract.js';
 import { AssertResultSchema } from './assertion.schema.js';
+
+/** The truth product in which a world's labels stand. */
+export const LABELS_OUTPUT = 'labels';
 
 /** One call takes so many; a caller with more sends several. */
 export const LABELS_MAX = 2_000;
@@ -90,6 +93,47 @@ export const SliceSchema = closed({
 });
 export type Slice = Static<typeof SliceSchema>;
 
+export const CountsRequest = closed({
+  run_id: RunIdSchema,
+  /** Ids of each kind of offender, and refusals. */
+  ids_max: Type.Integer({ minimum: 0, maximum: 100 }),
+});
+export const CountsResponse = closed({
+  /** Of the feed of the sealed labels; NONE where the world has none, UNKNOWN where no READY of the run was read yet. */
+  state: Type.Union(
+    (['UNKNOWN', 'NONE', 'WAITING', 'PUBLISHING', 'DONE', 'REFUSED'] as const).map((state) => Type.Literal(state)),
+  ),
+  /** Why a feed was refused. */
+  detail: Type.Optional(Type.String()),
+  sealed: Type.Union([
+    closed({
+      rows: safeInteger(0, 'sealed labels, as the facts of the run say'),
+      read: safeInteger(0, 'rows that were read'),
+      entered: safeInteger(0, 'rows that entered the ledger'),
+      /** Rows that the policy does not want; null of feeds from before they were counted. */
+      passed_over: Type.Union([safeInteger(0, 'rows'), Type.Null()]),
+      in_ledger: safeInteger(0, 'labels of the world that the ledger holds'),
+    }),
+    Type.Null(),
+  ]),
+  /** By namespace of the writer. */
+  written: Type.Array(
+    closed({
+      namespace: Type.String(),
+      submitted: safeInteger(0, 'labels, retries included'),
+      accepted: safeInteger(0, 'labels'),
+      duplicate: safeInteger(0, 'labels'),
+      rejected: safeInteger(0, 'labels'),
+      in_ledger: safeInteger(0, 'labels that the ledger holds'),
+    }),
+  ),
+  /** The youngest, as far as they are kept. */
+  refusals: Type.Array(closed({ namespace: Type.String(), handle: Type.String(), code: Type.String() })),
+  /** What is lost, by kind. */
+  offending: Type.Record(Type.String(), closed({ count: safeInteger(0, 'all'), ids: Type.Array(Type.String()) })),
+});
+export type LabelCountsAnswer = Sealed<typeof CountsResponse>;
+
 /** The one truth about what became known of events, and when. */
 export abstract class LabelStorePort {
   /**
@@ -104,6 +148,8 @@ export abstract class LabelStorePort {
   abstract asOf(request: Static<typeof AsOfRequest>, context: CallContext): Promise<AsOf>;
   /** The same answers for many targets, kept as an object. @throws as `asOf`, and LBL_TARGETS_INVALID, OBJECTS_DIGEST_MISMATCH */
   abstract slice(request: Static<typeof SliceRequest>, context: CallContext): Promise<Slice>;
+  /** The labels of a run, counted where they came in and where they stand. */
+  abstract counts(request: Static<typeof CountsRequest>, context: CallContext): Promise<LabelCountsAnswer>;
 }
 
 export const LABEL_STORE_CONTRACT = defineContract('labels', {
@@ -127,5 +173,12 @@ export const LABEL_STORE_CONTRACT = defineContract('labels', {
     idempotent: true,
     permission: 'rpc.call:labels',
     summary: 'What was known of many targets as of a time, as one object',
+  },
+  counts: {
+    request: CountsRequest,
+    response: CountsResponse,
+    idempotent: true,
+    permission: 'rpc.call:labels',
+    summary: 'How many labels of a run were submitted, and what came of them',
   },
 });

@@ -14,6 +14,9 @@ import { GoldenSignals } from '../../substrate/telemetry/golden-signals.js';
 import { Telemetry } from '../../substrate/telemetry/telemetry.port.js';
 import { draftOf, type Draft, type Entry, entryOf, isRefusal, type Refusal } from './assertion.core.js';
 import type { AssertResult } from './assertion.schema.js';
+import { LabelCounts } from './label-counts.js';
+import { submissionsOf } from './submission.core.js';
+import { SubmissionsStore } from './submissions.store.js';
 import { LabelTargets } from './label-targets.js';
 import { LabelTeller } from './label-teller.job.js';
 import { type Answers, type Asked, LabelSlices } from './label-slices.js';
@@ -24,6 +27,8 @@ import type {
   AsOfRequest,
   AssertRequest,
   AssertResponse,
+  CountsRequest,
+  LabelCountsAnswer,
   LabelStorePort,
   Slice,
   SliceRequest,
@@ -48,6 +53,8 @@ export class LabelStoreService implements LabelStorePort, Answers {
     private readonly targets: LabelTargets,
     private readonly teller: LabelTeller,
     private readonly slices: LabelSlices,
+    private readonly submissions: SubmissionsStore,
+    private readonly labelCounts: LabelCounts,
     private readonly policies: Policies,
     private readonly clock: Clock,
     private readonly telemetry: Telemetry,
@@ -85,18 +92,34 @@ export class LabelStoreService implements LabelStorePort, Answers {
         entries.set(draft, isRefusal(target) ? target : entryOf(draft, target, { actor, policyRev, now }));
       });
       const wanted = [...entries.values()].filter((entry): entry is Entry => !isRefusal(entry));
-      const appended = await this.ledger.record(wanted, now);
+      const [appended, results] = await this.ledger.record(wanted, now, async (transaction, done) => {
+        const of = new Map(wanted.map((entry, index) => [entry, done[index]]));
+        const answers = drafts.map((draft): AssertResult => {
+          const entry = isRefusal(draft) ? draft : entries.get(draft);
+          if (entry === undefined || isRefusal(entry)) return resultOf(undefined, entry);
+          return resultOf(entry, of.get(entry));
+        });
+        await this.submissions.note(transaction, submissionsOf(raw, answers), now);
+        return [done, answers] as const;
+      });
       if (appended.some(({ outcome }) => outcome === 'ACCEPTED')) this.teller.wake();
       wanted.forEach((entry, index) => this.#late(entry, appended[index]));
-      const of = new Map(wanted.map((entry, index) => [entry, appended[index]]));
-      const results = drafts.map((draft): AssertResult => {
-        const entry = isRefusal(draft) ? draft : entries.get(draft);
-        if (entry === undefined || isRefusal(entry)) return resultOf(undefined, entry);
-        return resultOf(entry, of.get(entry));
-      });
       this.#tell(drafts, results, actor);
-      return results;
+      return [...results];
     });
+  }
+
+  /** Rows that never became labels, for whoever asks what became of all of them; `row` from 1. */
+  async refused(
+    of: { readonly runId: string; readonly namespace: string },
+    rows: readonly { readonly row: number; readonly code: string }[],
+  ): Promise<void> {
+    const refusals = rows.map(({ row, code }) => ({ handle: `#${row}`, code }));
+    await this.submissions.noteRefused(of, refusals, this.#now());
+  }
+
+  async counts(request: Static<typeof CountsRequest>): Promise<LabelCountsAnswer> {
+    return await this.#signals.observe({ method: 'counts' }, async () => await this.labelCounts.of(request));
   }
 
   async asOf(request: Static<typeof AsOfRequest>): Promise<AsOf> {

@@ -16,6 +16,8 @@ export interface Feed {
   readonly rows_total: number;
   readonly next_row: number;
   readonly published: number;
+  /** Rows that the policy does not want; null of feeds from before they were counted. */
+  readonly passed_over: number | null;
   readonly changed_at: UtcMicros;
 }
 
@@ -34,7 +36,7 @@ export interface NewFeed {
   readonly rows_total: number;
 }
 
-const COLUMNS = 'run_id, pins, state, detail, output_id, rows_total, next_row, published, changed_at';
+const COLUMNS = 'run_id, pins, state, detail, output_id, rows_total, next_row, published, passed_over, changed_at';
 
 /** Of the schema `label_store`: which runs there are, which of them have sealed labels, and how far those have entered the ledger. */
 @Injectable()
@@ -46,7 +48,7 @@ export class LabelStoreStore implements PositionStore {
     const { rows } = await this.database.query<Feed>(
       {
         text: `select run_id, pins, case when state = 'DONE' and last_seq > (select seq from told) then 'PUBLISHING' else state end as state,
-                 detail, output_id, rows_total, next_row, published, changed_at
+                 detail, output_id, rows_total, next_row, published, passed_over, changed_at
                from feeds where run_id = $1`,
         readOnly: true,
       },
@@ -104,6 +106,7 @@ export class LabelStoreStore implements PositionStore {
     to: {
       readonly nextRow: number;
       readonly published: number;
+      readonly passedOver: number | null;
       readonly state: FeedState;
       readonly detail?: string;
       /** Number of the last label that entered by this step. */
@@ -114,11 +117,22 @@ export class LabelStoreStore implements PositionStore {
   ): Promise<boolean> {
     const { count } = await queryable.query(
       `update feeds set next_row = $3, published = $4, state = $5, detail = $6, changed_at = $7,
-         last_seq = coalesce($9, last_seq),
+         last_seq = coalesce($9, last_seq), passed_over = $10,
          holder = case when $5 = 'PUBLISHING' then holder end,
          lease_until = case when $5 = 'PUBLISHING' then clock_timestamp() + make_interval(secs => $8 / 1000.0) end
        where run_id = $1 and holder = $2`,
-      [run_id, holder, to.nextRow, to.published, to.state, to.detail ?? null, now, leaseMs, to.lastSeq ?? null],
+      [
+        run_id,
+        holder,
+        to.nextRow,
+        to.published,
+        to.state,
+        to.detail ?? null,
+        now,
+        leaseMs,
+        to.lastSeq ?? null,
+        to.passedOver,
+      ],
     );
     return count > 0;
   }

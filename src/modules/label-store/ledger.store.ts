@@ -79,10 +79,15 @@ export class LedgerStore {
     return results;
   }
 
-  /** In a transaction of their own. */
-  async record(entries: readonly Entry[], now: UtcMicros): Promise<readonly Appended[]> {
-    if (entries.length === 0) return [];
-    return await this.database.transaction(async (transaction) => await this.append(transaction, entries, now));
+  /** In a transaction of their own. @param note what else is to be kept of it, in the same one */
+  async record<Kept>(
+    entries: readonly Entry[],
+    now: UtcMicros,
+    note: (transaction: Transaction, appended: readonly Appended[]) => Promise<Kept>,
+  ): Promise<Kept> {
+    return await this.database.transaction(
+      async (transaction) => await note(transaction, await this.append(transaction, entries, now)),
+    );
   }
 
   /** From now on nothing is observed at this time or before. @returns the last number of the ledger as of then */

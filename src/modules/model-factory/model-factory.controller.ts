@@ -128,8 +128,8 @@ export class ModelFactoryController {
   @HttpCode(200)
   @RequirePermission('models.train')
   @ApiOperation({ summary: 'Ends a run that nobody wants any more' })
-  async cancel(@Param('id') id: string): Promise<RunStatus> {
-    return await this.factory.cancel(idOf(id));
+  async cancel(@Param('id') id: string, @Caller() caller: Principal): Promise<RunStatus> {
+    return await this.factory.cancel(idOf(id), caller.actor);
   }
 
   async #trained(id: string): Promise<Trained> {

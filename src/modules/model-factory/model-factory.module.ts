@@ -7,11 +7,13 @@ import { ModelFactoryService } from './model-factory.service.js';
 import { ModelFactoryStore } from './model-factory.store.js';
 import { RunInputs } from './run-inputs.js';
 import { RunResults } from './run-results.js';
+import { TrainFactsController } from './train-facts.controller.js';
+import { TrainFactsStore } from './train-facts.store.js';
 import { TrainRun } from './train-run.js';
 import { TrainJobs } from './train.job.js';
 
 @Module({
-  controllers: [ModelFactoryController],
+  controllers: [TrainFactsController, ModelFactoryController],
   providers: [
     FactoryPace,
     FactorySignals,
@@ -20,6 +22,7 @@ import { TrainJobs } from './train.job.js';
     ModelFactoryStore,
     RunInputs,
     RunResults,
+    TrainFactsStore,
     TrainJobs,
     TrainRun,
   ],

@@ -65,9 +65,9 @@ export class ModelFactoryService implements ModelFactoryPort {
   }
 
   /** @throws MF_RUN_NOT_FOUND, MF_NOT_CANCELLABLE */
-  async cancel(runId: Digest): Promise<RunStatus> {
+  async cancel(runId: Digest, actor: Actor): Promise<RunStatus> {
     await this.status(runId);
-    if (!(await this.store.cancel(runId)))
+    if (!(await this.store.cancel(runId, actor)))
       throw new ProbityError('MF_NOT_CANCELLABLE', 'the run has ended, or may be in the registry already');
     return await this.status(runId);
   }

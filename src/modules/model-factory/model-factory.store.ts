@@ -150,11 +150,11 @@ export class ModelFactoryStore {
   }
 
   /** @returns false where the run has ended, or may be in the registry already */
-  async cancel(runId: Digest): Promise<boolean> {
+  async cancel(runId: Digest, actor: Actor): Promise<boolean> {
     return await this.database.transaction(async (transaction) => {
       const last = await lockedState(transaction, runId);
       if (last === null || !isCancellable(last)) return false;
-      await append(transaction, runId, 'CANCELLED', {}, null, this.now());
+      await append(transaction, runId, 'CANCELLED', {}, null, this.now(), actor);
       return true;
     });
   }
@@ -281,11 +281,12 @@ async function append(
   detail: RunDetail,
   token: number | null,
   at: UtcMicros,
+  actor: Actor | null = null,
 ): Promise<void> {
   await transaction.query(
-    `insert into states (train_run_id, seq, state, detail, token, at)
-     select $1, coalesce(max(seq), 0) + 1, $2, $3::jsonb, $4, $5 from states where train_run_id = $1`,
-    [runId, state, canonicalJson(detail), token, at],
+    `insert into states (train_run_id, seq, state, detail, token, actor, at)
+     select $1, coalesce(max(seq), 0) + 1, $2, $3::jsonb, $4, $5::jsonb, $6 from states where train_run_id = $1`,
+    [runId, state, canonicalJson(detail), token, actor === null ? null : canonicalJson(actor), at],
   );
 }
 

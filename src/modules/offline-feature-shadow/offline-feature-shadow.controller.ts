@@ -113,8 +113,8 @@ export class OfflineFeatureShadowController {
   @HttpCode(200)
   @RequirePermission('datasets.build')
   @ApiOperation({ summary: 'Ends a build that nobody wants any more' })
-  async cancel(@Param('id') id: string): Promise<BuildStatus> {
-    return await this.shadow.cancel(idOf(id));
+  async cancel(@Param('id') id: string, @Caller() caller: Principal): Promise<BuildStatus> {
+    return await this.shadow.cancel(idOf(id), caller.actor);
   }
 }
 

@@ -1,4 +1,6 @@
 import { Module } from '@nestjs/common';
+import { BuildFactsController } from './build-facts.controller.js';
+import { BuildFactsStore } from './build-facts.store.js';
 import { BuildPace } from './build-pace.js';
 import { BuildJobs } from './build.job.js';
 import { DatasetBuild } from './dataset-build.js';
@@ -8,8 +10,9 @@ import { OfflineFeatureShadowService } from './offline-feature-shadow.service.js
 import { OfflineFeatureShadowStore } from './offline-feature-shadow.store.js';
 
 @Module({
-  controllers: [OfflineFeatureShadowController],
+  controllers: [BuildFactsController, OfflineFeatureShadowController],
   providers: [
+    BuildFactsStore,
     BuildJobs,
     BuildPace,
     DatasetBuild,

@@ -75,9 +75,9 @@ export class OfflineFeatureShadowService implements OfflineFeatureShadowPort {
   }
 
   /** @throws OFS_DATASET_NOT_FOUND, OFS_NOT_CANCELLABLE */
-  async cancel(planId: Digest): Promise<BuildStatus> {
+  async cancel(planId: Digest, actor: Actor): Promise<BuildStatus> {
     await this.status(planId);
-    if (!(await this.store.cancel(planId)))
+    if (!(await this.store.cancel(planId, actor)))
       throw new ProbityError('OFS_NOT_CANCELLABLE', 'the build has ended already');
     return await this.status(planId);
   }

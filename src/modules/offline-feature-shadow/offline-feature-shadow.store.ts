@@ -127,11 +127,11 @@ export class OfflineFeatureShadowStore {
   }
 
   /** @returns false where the build has ended already */
-  async cancel(planId: Digest): Promise<boolean> {
+  async cancel(planId: Digest, actor: Actor): Promise<boolean> {
     return await this.database.transaction(async (transaction) => {
       const last = await this.#lockedState(transaction, planId);
       if (last === null || hasEnded(last)) return false;
-      await this.#append(transaction, planId, 'CANCELLED', {}, null);
+      await this.#append(transaction, planId, 'CANCELLED', {}, null, actor);
       return true;
     });
   }
@@ -230,11 +230,12 @@ export class OfflineFeatureShadowStore {
     state: BuildState,
     detail: BuildDetail,
     token: number | null,
+    actor: Actor | null = null,
   ): Promise<void> {
     await transaction.query(
-      `insert into states (plan_id, seq, state, detail, token, at)
-       select $1, coalesce(max(seq), 0) + 1, $2, $3::jsonb, $4, $5 from states where plan_id = $1`,
-      [planId, state, canonicalJson(detail), token, this.now()],
+      `insert into states (plan_id, seq, state, detail, token, actor, at)
+       select $1, coalesce(max(seq), 0) + 1, $2, $3::jsonb, $4, $5::jsonb, $6 from states where plan_id = $1`,
+      [planId, state, canonicalJson(detail), token, actor === null ? null : canonicalJson(actor), this.now()],
     );
   }
 }

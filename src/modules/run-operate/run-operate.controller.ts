@@ -1,9 +1,7 @@
 import { Controller, Get, Query } from '@nestjs/common';
 import { ApiOperation, ApiQuery, ApiTags } from '@nestjs/swagger';
-import { ProbityError } from '../../rails/errors/probity-error.js';
-import { parseUtc, type UtcMicros } from '../../rails/time.js';
 import { RequirePermission } from '../../substrate/http/principal.js';
-import { CURSOR, cursorOf, LIMIT, limitOf } from '../../substrate/http/requests.js';
+import { CURSOR, cursorOf, FROM, LIMIT, limitOf, timeOf, TO } from '../../substrate/http/requests.js';
 import { type FactRow, RunOperateStore } from './run-operate.store.js';
 
 @ApiTags('governance')
@@ -16,8 +14,8 @@ export class RunOperateController {
   @ApiOperation({ summary: 'Changes of what is in force, youngest first' })
   @ApiQuery(LIMIT)
   @ApiQuery(CURSOR)
-  @ApiQuery({ name: 'from', required: false, description: 'not before this time (RFC 3339)' })
-  @ApiQuery({ name: 'to', required: false, description: 'before this time (RFC 3339)' })
+  @ApiQuery(FROM)
+  @ApiQuery(TO)
   @ApiQuery({ name: 'policy', required: false, description: 'of this policy alone' })
   async changes(
     @Query('limit') limitText?: string,
@@ -41,13 +39,5 @@ export class RunOperateController {
       changes,
       ...(rows.length > limit && last !== undefined ? { next_cursor: String(last.number) } : {}),
     };
-  }
-}
-
-function timeOf(text: string, name: string): UtcMicros {
-  try {
-    return parseUtc(text);
-  } catch (cause) {
-    throw new ProbityError('HTTP_REQUEST_INVALID', `${name} is no time of RFC 3339`, { cause });
   }
 }

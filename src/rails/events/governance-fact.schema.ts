@@ -1,9 +1,9 @@
 import { Type } from '@sinclair/typebox';
 import { ActorSchema } from '../actor.js';
-import { DigestSchema } from '../digest.js';
+import { type Digest, DigestSchema } from '../digest.js';
 import { defineRecipe } from '../identity-recipe.js';
 import { type PolicyRev, PolicyRevSchema } from '../policy-rev.js';
-import { RefSchema } from '../ref.js';
+import { type Ref, RefSchema } from '../ref.js';
 import { closed, safeInteger, type Sealed } from '../schema.js';
 import { UtcMicrosSchema } from '../time.js';
 
@@ -52,6 +52,16 @@ export const GOVERNANCE_FACT_KINDS = [
   'BUNDLE_PROMOTED_ACTIVE',
   'BUNDLE_ROLLED_BACK',
   'BUNDLE_RETIRED',
+  'OFS_BUILD_REQUESTED',
+  'OFS_BUILD_COMPLETED',
+  'OFS_BUILD_UNCHECKABLE',
+  'OFS_BUILD_FAILED',
+  'OFS_BUILD_CANCELLED',
+  'MF_TRAIN_REQUESTED',
+  'MF_TRAIN_PASSED',
+  'MF_TRAIN_FAILED',
+  'MF_TRAIN_REJECTED',
+  'MF_TRAIN_CANCELLED',
 ] as const;
 export type GovernanceFactKind = (typeof GOVERNANCE_FACT_KINDS)[number];
 
@@ -103,6 +113,33 @@ export const governanceFactRecipe = defineRecipe<
   { scope: string; op_id: string; kind: GovernanceFactKind; step: number },
   'GovernanceFactId'
 >('gov.fact', 1, { scope: true, op_id: true, kind: true, step: true });
+
+/** What one step of an operation has to tell. */
+export interface StepTold {
+  /** The installation. */
+  readonly scope: string;
+  readonly kind: GovernanceFactKind;
+  readonly subject: string;
+  readonly actor: GovernanceFact['actor'];
+  readonly reason: string;
+  readonly opId: string;
+  readonly at: GovernanceFact['observed_at_utc'];
+  readonly after?: FactSide;
+  readonly detail?: GovernanceFact['detail'];
+  readonly evidence?: readonly Ref[];
+  /** Place among facts of its kind within the operation; 0 unless given. */
+  readonly step?: number;
+}
+
+/** Told again it is the same fact, whoever makes it, and when. */
+export function stepFact(told: StepTold): GovernanceFact {
+  const { scope, kind, subject, actor, reason, opId, at, after = null, detail = {}, evidence = [], step = 0 } = told;
+  return {
+    fact_id: governanceFactRecipe.derive({ scope, op_id: opId, kind, step }) as string as Digest,
+    ...{ kind, scope, subject, actor, before: null, after, reason, evidence: [...evidence], detail },
+    ...{ op_id: opId, step, observed_at_utc: at },
+  };
+}
 
 /** The fact before it is part of its name: a policy that comes back into force is another fact than the first time. */
 export const policyInForceRecipe = defineRecipe<

@@ -1,5 +1,6 @@
 import type { TSchema } from '@sinclair/typebox';
 import { ProbityError } from '../../rails/errors/probity-error.js';
+import { isUtcMicros, parseUtc, type UtcMicros } from '../../rails/time.js';
 import type { Validator } from '../../rails/validator.js';
 
 /** How many entries a page gives: what is said of it in the document of a route, and how it is read. */
@@ -54,6 +55,38 @@ export function cursorOf(text: string | undefined): number | null {
 /** Of pages that go on behind a number; 0 is the beginning. @throws HTTP_REQUEST_INVALID */
 export function cursorBehind(text = '0'): number {
   if (/^(0|[1-9][0-9]{0,14})$/.test(text)) return Number(text);
+  throw new ProbityError('HTTP_REQUEST_INVALID', NO_CURSOR);
+}
+
+/** For what is asked of a range of time. */
+export const FROM = { name: 'from', required: false, description: 'not before this time (RFC 3339)' } as const;
+export const TO = { name: 'to', required: false, description: 'before this time (RFC 3339)' } as const;
+
+/** @throws HTTP_REQUEST_INVALID with the name of the parameter */
+export function timeOf(text: string, name: string): UtcMicros {
+  try {
+    return parseUtc(text);
+  } catch (cause) {
+    throw new ProbityError('HTTP_REQUEST_INVALID', `${name} is no time of RFC 3339`, { cause });
+  }
+}
+
+/** The place of an entry among those of its kind, which stand in the order of time and then of their keys. */
+export interface TimePlace {
+  readonly at: UtcMicros;
+  /** Printable, without blanks. */
+  readonly key: string;
+}
+
+export function timeCursor({ at, key }: TimePlace): string {
+  return Buffer.from(`${at} ${key}`, 'utf8').toString('base64url');
+}
+
+/** Of pages that go towards older entries; null: from the youngest. @throws HTTP_REQUEST_INVALID */
+export function timePlaceOf(cursor: string | undefined): TimePlace | null {
+  if (cursor === undefined) return null;
+  const [at, key, ...rest] = Buffer.from(cursor, 'base64url').toString('utf8').split(' ');
+  if (isUtcMicros(at) && key !== undefined && /^[!-~]{1,300}$/.test(key) && rest.length === 0) return { at, key };
   throw new ProbityError('HTTP_REQUEST_INVALID', NO_CURSOR);
 }
 

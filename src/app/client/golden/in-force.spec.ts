@@ -12,10 +12,17 @@ const citing = { status: 'ACTIVE', ...BUNDLE, activation: { event_id: PROMOTED.e
 type Cited = Readonly<Record<string, unknown>>;
 
 /** A door that answers from these alone: decisions by id, and the facts of a version. */
-function wayThrough(cited: readonly Cited[], facts: readonly unknown[] = []): { way: Way; hops: Hop[] } {
+function wayThrough(
+  cited: readonly Cited[],
+  facts: readonly unknown[] = [],
+  told: readonly unknown[] = [],
+): { way: Way; hops: Hop[] } {
   const hops: Hop[] = [];
   const ask = (_role: string, { path }: { readonly path: string }): Promise<unknown> => {
     if (path.startsWith('/v1/registry/bundles/')) return Promise.resolve({ facts });
+    if (path.startsWith('/v1/training-runs/facts')) return Promise.resolve({ changes: [] });
+    if (path.startsWith('/v1/datasets/facts'))
+      return Promise.resolve({ changes: told.map((fact) => ({ fact })).reverse() });
     const [, id] = /^\/v1\/decisions\/(\d+)$/.exec(path) ?? [];
     if (id !== undefined) return Promise.resolve({ decision: { bundle: cited[Number(id)] } });
     // Two to a page, so that the way has to go on behind the first.
@@ -68,11 +75,31 @@ describe('the end of the golden way', () => {
     by('BUNDLE_APPROVED', 'HUMAN::operator'),
     by('BUNDLE_PROMOTED_ACTIVE', 'HUMAN::operator', PROMOTED.event_id),
   ];
+  const did = (kind: string, subject: string, actor_id = 'HUMAN::operator') => ({ kind, subject, actor: { actor_id } });
+  const told = [
+    ...['first', 'second'].flatMap((id) => [
+      did('OFS_BUILD_REQUESTED', id),
+      did('OFS_BUILD_COMPLETED', id, 'SYSTEM::ofs'),
+    ]),
+    did('MF_TRAIN_REQUESTED', 'training'),
+    did('MF_TRAIN_PASSED', 'training', 'SYSTEM::mf'),
+  ];
+  const done = { bundle: BUNDLE, promoted: PROMOTED, builds: ['first', 'second'], trainRunId: 'training' };
   it('wants published, approved by somebody else and promoted, and nothing besides', async () => {
-    await recorded(wayThrough([], facts).way, BUNDLE, PROMOTED);
+    await recorded(wayThrough([], facts, told).way, done);
     const self = facts.map((fact) => ({ ...fact, actor: { actor_id: 'HUMAN::operator' } }));
     const more = [...facts, by('BUNDLE_RETIRED', 'HUMAN::operator')];
     for (const not of [facts.slice(0, 2), facts.toReversed(), self, more])
-      await expect(recorded(wayThrough([], not).way, BUNDLE, PROMOTED)).rejects.toThrow(HopFailed);
+      await expect(recorded(wayThrough([], not, told).way, done)).rejects.toThrow(HopFailed);
+  });
+
+  it('wants who asked for each dataset and training, and how it ended, and nothing besides', async () => {
+    const failed = told.map((fact) =>
+      fact.kind === 'MF_TRAIN_PASSED' ? did('MF_TRAIN_FAILED', 'training', 'SYSTEM::mf') : fact,
+    );
+    const again = [...told, did('OFS_BUILD_REQUESTED', 'second')];
+    const nobody = told.map((fact) => ({ ...fact, actor: { actor_id: 'SYSTEM::mf' } }));
+    for (const not of [...told.map((_, at) => told.toSpliced(at, 1)), told.toReversed(), failed, again, nobody])
+      await expect(recorded(wayThrough([], facts, not).way, done)).rejects.toThrow(HopFailed);
   });
 });

@@ -1,4 +1,5 @@
 import type { RegistryFact } from '../../../rails/events/registry-fact.schema.js';
+import { ChangesApi } from '../changes-api.js';
 import { named } from '../decided.js';
 import { type DecisionAnswerView, DecisionApi } from '../decision-api.js';
 import { thousands } from '../progress.core.js';
@@ -8,6 +9,8 @@ import { passed, type Way } from './hop.js';
 
 const SLOT = 'primary';
 const PAGE = 200;
+/** More than are told between the beginning of the way and its end; on servers of others there may be more before. */
+const FACTS_MAX = 200;
 /** So many decisions are asked for at once. */
 const AT_ONCE = 20;
 
@@ -80,21 +83,50 @@ export async function citedByAll(way: Way, { run, payments }: DecidedWorld, prom
   });
 }
 
-/** What people and the factory did to bundles on the way, in the order of the facts; what the installation ships came before. @throws HopFailed */
-export async function recorded(way: Way, bundle: BundleName, promoted: RegistryFact): Promise<void> {
-  const api = new RegistryApi(way.api);
-  const { facts } = await api.show(bundle);
-  const actions = facts.map(({ action }) => action);
-  const wanted = ['BUNDLE_PUBLISHED', 'BUNDLE_APPROVED', 'BUNDLE_PROMOTED_ACTIVE'];
-  const authors = new Map(facts.map(({ action, actor }) => [action, actor.actor_id]));
+/** What was done on the way that a fact tells of. */
+export interface Done {
+  readonly bundle: BundleName;
+  readonly promoted: RegistryFact;
+  /** Of the dataset that was learned from, and of the proof that followed. */
+  readonly builds: readonly string[];
+  readonly trainRunId: string;
+}
+
+const OF_BUNDLE = ['BUNDLE_PUBLISHED', 'BUNDLE_APPROVED', 'BUNDLE_PROMOTED_ACTIVE'];
+const OF_BUILD = ['OFS_BUILD_REQUESTED', 'OFS_BUILD_COMPLETED'];
+const OF_TRAINING = ['MF_TRAIN_REQUESTED', 'MF_TRAIN_PASSED'];
+
+/**
+ * What people asked for, what units did about it and what was done to bundles on the way, each in the order of its facts and with its author; what the
+ * installation ships came before.
+ *
+ * @throws HopFailed
+ */
+export async function recorded(way: Way, { bundle, promoted, builds, trainRunId }: Done): Promise<void> {
+  const { facts } = await new RegistryApi(way.api).show(bundle);
+  const changes = new ChangesApi(way.api);
+  const told = [...(await changes.facts('ofs', {}, FACTS_MAX)), ...(await changes.facts('mf', {}, FACTS_MAX))];
+  const lines = [
+    ...[...builds, trainRunId].map((id, at) => ({
+      wanted: at < builds.length ? OF_BUILD : OF_TRAINING,
+      found: told.filter(({ subject }) => subject === id).reverse(),
+    })),
+    { wanted: OF_BUNDLE, found: facts.map((fact) => ({ kind: fact.action, actor: fact.actor })) },
+  ].map(({ wanted, found }) => {
+    const [first, second] = found;
+    return {
+      says: found.map(({ kind, actor }) => `${kind} by ${actor.actor_id}`).join(', '),
+      // Whoever asks or publishes is not the one who carries out or approves.
+      ok:
+        JSON.stringify(found.map(({ kind }) => kind)) === JSON.stringify(wanted) &&
+        first?.actor.actor_id !== second?.actor.actor_id,
+    };
+  });
   passed(way, {
-    units: 'mpr, ops',
+    units: 'ofs, mf, mpr, ops',
     what: 'what was changed is recorded, each with its author',
-    proof: facts.map(({ action, actor }) => `${action.replace('BUNDLE_', '')} by ${actor.actor_id}`).join(', '),
-    ok:
-      JSON.stringify(actions) === JSON.stringify(wanted) &&
-      facts.at(-1)?.event_id === promoted.event_id &&
-      authors.get('BUNDLE_PUBLISHED') !== authors.get('BUNDLE_APPROVED'),
-    document: { facts },
+    proof: lines.map(({ says, ok }) => (ok ? says : `NOT ${says || 'nothing'}`)).join('; '),
+    ok: lines.every(({ ok }) => ok) && facts.at(-1)?.event_id === promoted.event_id,
+    document: { facts, told },
   });
 }

@@ -97,8 +97,8 @@ export async function datasetOf(way: Way, { run, payments, firstUtc, lastUtc }: 
   return reading;
 }
 
-/** Each decision of the run rebuilt from the log, and compared with the hash that it cites. @throws HopFailed */
-export async function parityProven(way: Way, { run, payments }: DecidedWorld): Promise<void> {
+/** Each decision of the run rebuilt from the log, and compared with the hash that it cites. @returns the id of the build @throws HopFailed */
+export async function parityProven(way: Way, { run, payments }: DecidedWorld): Promise<string> {
   const api = new DatasetApi(way.api);
   const { build } = await api.request({
     request_id: `golden-parity-${run.run_id}`,
@@ -116,6 +116,7 @@ export async function parityProven(way: Way, { run, payments }: DecidedWorld): P
     ok: parity?.outcome === 'MATCH' && parity.decisions === payments,
     document: { build: ended },
   });
+  return id;
 }
 
 async function builtDataset(way: Way, id: string): Promise<DatasetReading> {
@@ -150,8 +151,14 @@ function parityOf({ match, decisions, not_served }: DatasetReading['manifest']['
 
 export const nowOf = (way: Way): UtcMicros => fromEpochMs(way.clock.nowMs());
 
+/** What was learned, and by which run of the factory. */
+export interface Learned {
+  readonly bundle: BundleName;
+  readonly trainRunId: string;
+}
+
 /** A bundle that was learned from the dataset alone, judged on payments that it has not seen, and put before the registry. @throws HopFailed */
-export async function trained(way: Way, { manifest }: DatasetReading): Promise<BundleName> {
+export async function trained(way: Way, { manifest }: DatasetReading): Promise<Learned> {
   const api = new ModelApi(way.api);
   const { dataset_manifest_id } = manifest;
   const { run } = await api.request({
@@ -183,5 +190,5 @@ export async function trained(way: Way, { manifest }: DatasetReading): Promise<B
   });
   if (published === null) throw new ProbityError('RPC_RESPONSE_INVALID', 'a run that was published names no bundle');
   const { bundle_id, bundle_version } = published.bundle;
-  return { bundle_id, bundle_version };
+  return { bundle: { bundle_id, bundle_version }, trainRunId: run.train_run_id };
 }

@@ -1,8 +1,9 @@
 import { Type } from '@sinclair/typebox';
 import { RunIdSchema } from '../../../rails/pins.js';
-import type { Accounts, DecisionPath, Equation } from '../../../rails/reconciliation.js';
+import type { Accounts, DecisionPath, Equation, LabelAccounts } from '../../../rails/reconciliation.js';
 import { closed, safeInteger, type Sealed } from '../../../rails/schema.js';
 import { UtcMicrosSchema } from '../../../rails/time.js';
+import { CountsResponse } from '../../label-store/label-store.port.js';
 
 const OffendersSchema = closed({
   count: safeInteger(0, 'all of them'),
@@ -26,6 +27,13 @@ export const RunReportSchema = closed(
     ),
     /** Who lacks what, by kind; the first of each. */
     offending: Type.Record(Type.String(), OffendersSchema),
+    /** What writers said of the run, and what was refused of it: that loses nothing, and is for the writers to know. */
+    labels: Type.Optional(
+      closed({
+        written: CountsResponse.properties.written,
+        refusals: CountsResponse.properties.refusals,
+      }),
+    ),
   },
   { description: 'Whether everything of a run was counted from its source to its leaf.' },
 );
@@ -35,11 +43,13 @@ export type RunReport = Sealed<typeof RunReportSchema>;
 export function offendersOf(
   gate: Accounts['gate'],
   path: DecisionPath,
+  labels: LabelAccounts,
   idsMax: number,
 ): Readonly<Record<string, { readonly count: number; readonly ids: string[] }>> {
   const found = [
     ...Object.entries(gate.offending).map(([kind, ids]) => [kind, { count: ids.length, ids }] as const),
     ...Object.entries(path.offending),
+    ...Object.entries(labels.offending),
     // Leaves are counted by kind; which one is missing `verify audit` says.
     ...Object.entries(path.logged?.differing ?? {}).map(
       ([kind, { records, leaves }]) => [`leaves_of_${kind}`, { count: Math.abs(records - leaves), ids: [] }] as const,

@@ -2,7 +2,16 @@ import { Injectable } from '@nestjs/common';
 import { isProbityError, ProbityError } from '../../../rails/errors/probity-error.js';
 import { DecisionPolicySchema } from '../../../rails/decision/policy.schema.js';
 import type { RunId } from '../../../rails/pins.js';
-import { type Accounts, allHold, equationsOf, loggedOf, pathOf, waits } from '../../../rails/reconciliation.js';
+import {
+  type Accounts,
+  allHold,
+  equationsOf,
+  labelAccountsOf,
+  labelsWait,
+  loggedOf,
+  pathOf,
+  waits,
+} from '../../../rails/reconciliation.js';
 import { fromEpochMs } from '../../../rails/time.js';
 import { Clock } from '../../../substrate/clock/clock.port.js';
 import { Objects } from '../../../substrate/objects/objects.port.js';
@@ -10,6 +19,7 @@ import { Policies, type PolicyKind } from '../../../substrate/policy/policy.port
 import { outgoing } from '../../../substrate/rpc/outgoing.js';
 import { DecisionLogAuditPort } from '../../decision-log-audit/decision-log-audit.port.js';
 import { IngestionGatePort, type Reconciliation } from '../../ingestion-gate/ingestion-gate.port.js';
+import { type LabelCountsAnswer, LABELS_OUTPUT, LabelStorePort } from '../../label-store/label-store.port.js';
 import { readRunFacts } from '../../scenario-runner/run-facts.port.js';
 import { type RunStatus, ScenarioRunnerPort } from '../../scenario-runner/scenario-runner.port.js';
 import { type StreamStatus, WorldStreamProducerPort } from '../../world-stream-producer/world-stream-producer.port.js';
@@ -32,6 +42,7 @@ export class RunReporter {
     private readonly streams: WorldStreamProducerPort,
     private readonly gate: IngestionGatePort,
     private readonly log: DecisionLogAuditPort,
+    private readonly labels: LabelStorePort,
     private readonly objects: Objects,
     private readonly policies: Policies,
     private readonly clock: Clock,
@@ -44,13 +55,17 @@ export class RunReporter {
     const stream = run.kind === 'live' ? undefined : await this.#stream(runId, context());
     const { gate, path } = await this.#followed(runId, signal);
     const { by_kind } = await this.log.leaves({ run_id: runId }, context());
+    const { world, sealedLabels } = await this.#world(run);
+    const told = await this.#labels(runId, idsMax, signal);
+    const labels = labelAccountsOf(sealedLabels, told);
     const accounts: Accounts = {
-      ...(await this.#world(run)),
+      ...(world === undefined ? {} : { world }),
       ...(stream === undefined ? {} : { stream }),
       gate: { admitted: gate.admitted, onBus: gate.on_bus, reconciled: gate.reconciled, offending: offendingOf(gate) },
       // Who was released since the pass the gate alone knows: up to all that were quarantined.
       released: stream?.quarantined ?? 0,
       path: { ...path, logged: loggedOf(gate.by_type, by_kind) },
+      labels,
     };
     const equations = equationsOf(accounts);
     return {
@@ -58,16 +73,38 @@ export class RunReporter {
       generated_at_utc: fromEpochMs(this.clock.nowMs()),
       reconciled: allHold(equations),
       equations,
-      offending: offendersOf(accounts.gate, accounts.path ?? path, idsMax),
+      offending: offendersOf(accounts.gate, accounts.path ?? path, labels, idsMax),
+      labels: { written: told.written, refusals: told.refusals },
     };
   }
 
-  async #world({ run_id, state }: RunStatus): Promise<Pick<Accounts, 'world'>> {
-    const counts = state === 'READY' ? (await readRunFacts(this.objects, run_id))?.view.counts : undefined;
-    if (counts === undefined) return {};
-    return {
-      world: { rowsRead: counts.rows_read, rowsSealed: counts.rows_sealed, rowsRejected: counts.rows_rejected },
-    };
+  async #world({
+    run_id,
+    state,
+  }: RunStatus): Promise<Pick<Accounts, 'world'> & { readonly sealedLabels: number | null }> {
+    const view = state === 'READY' ? (await readRunFacts(this.objects, run_id))?.view : undefined;
+    if (view === undefined) return { sealedLabels: null };
+    const { counts, outputs } = view;
+    const labels = outputs.find(({ output_id, role }) => output_id === LABELS_OUTPUT && role === 'truth_products');
+    const sealedLabels = labels?.rows ?? null;
+    if (counts === undefined) return { sealedLabels };
+    const { rows_read: rowsRead, rows_sealed: rowsSealed, rows_rejected: rowsRejected } = counts;
+    return { sealedLabels, world: { rowsRead, rowsSealed, rowsRejected } };
+  }
+
+  /** Until all labels of its world have entered, or no more have for a while: then what is missing is missing. */
+  async #labels(runId: RunId, idsMax: number, signal: AbortSignal): Promise<LabelCountsAnswer> {
+    for (let before = -1; ;) {
+      const told = await this.labels.counts(
+        { run_id: runId, ids_max: idsMax },
+        outgoing(this.clock, CALL_LIMIT_MS, { signal }),
+      );
+      const read = told.sealed?.read ?? 0;
+      if (!labelsWait(told) || read === before) return told;
+      before = read;
+      await this.clock.sleep(AT_REST_MS, signal);
+      signal.throwIfAborted();
+    }
   }
 
   async #stream(runId: RunId, context: ReturnType<typeof outgoing>): Promise<StreamStatus | undefined> {

@@ -1,5 +1,5 @@
 import { expect } from '@jest/globals';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parquetReadObjects } from 'hyparquet';
@@ -17,15 +17,17 @@ const DAYS = 18;
 const LABELS_AT_ONCE = 200;
 const START_MS = Date.UTC(2018, 3, 1);
 const DAY_MS = 86_400_000;
+const GATES = 'profiles/local/policy/mf.factory.yaml';
 const day = (number: number): string => new Date(START_MS + number * DAY_MS).toISOString().slice(0, 10);
 /** Who serves what a command asks for first. */
 const SERVES: Readonly<Record<string, string>> = { dataset: 'ofs', model: 'mf', registry: 'mpr' };
 
-/** Whoever publishes does not approve; and waits that a busy machine does not end by itself. */
+/** Whoever publishes does not approve; waits that a busy machine does not end by itself; and gates of a laptop, which so few payments can pass. */
 const TWO_PEOPLE: Outside = {
   introduce: (profile) => {
     const registry = join(profile.folder, 'policy', 'mpr.registry.yaml');
     writeFileSync(registry, readFileSync(registry, 'utf8').replace('four_eyes: false', 'four_eyes: true'));
+    cpSync(GATES, join(profile.folder, 'policy', 'mf.factory.yaml'));
     return [registry, withLongWaits(profile)];
   },
   env: {},

@@ -54,14 +54,14 @@ export interface ShadowGround {
   readonly bus: Bus;
   readonly objects: Objects;
   readonly tamper: (key: string, tampering: Tampering) => Promise<void>;
-  readonly database: (schema: 'ofs' | 'label_store' | 'ofp' | 'gov') => Database;
+  readonly database: (schema: 'ofs' | 'label_store' | 'ofp' | 'ieg' | 'gov') => Database;
   readonly close: () => Promise<void>;
 }
 
 /** On what `npm ci` brings, or on Postgres, Kafka and S3; topics are the test's own. */
 export async function openShadowGround(kind: 'embedded' | 'external'): Promise<ShadowGround> {
   const postgres = await openTestPostgres(kind);
-  const schemas = ['ofs', 'label_store', 'ofp', 'gov'];
+  const schemas = ['ofs', 'label_store', 'ofp', 'ieg', 'gov'];
   const place = await postgres.fresh({ schemas: kind === 'embedded' ? ['bus', ...schemas] : schemas });
   const opened =
     kind === 'embedded'

@@ -18,6 +18,15 @@ export interface FeatureEvent {
 /** The place of an event in the table, used again after its release. */
 export type Slot = number;
 
+/** An event that a table holds, where it stands, and all that is kept of it. */
+export interface HeldEvent {
+  readonly ts: number;
+  readonly partition: number;
+  readonly offset: number;
+  /** With the number of histories that hold it: an event that one of them lost is another row. */
+  row(): readonly (string | number | null)[];
+}
+
 const START_SLOTS = 1_024;
 /** In a column of texts: the event has no such text. */
 export const NO_TEXT = -1;
@@ -85,6 +94,30 @@ export class EventTable {
     this.ids[slot] = '' as EventId;
     this.#free.push(slot);
     return true;
+  }
+
+  /** Whoever walks over it may stop in between: what comes or goes meanwhile is seen or not, and nothing twice. */
+  *held(): Generator<HeldEvent, void> {
+    for (const slot of this.#slots.values())
+      yield {
+        ts: this.tsOf(slot),
+        partition: this.partition[slot] ?? 0,
+        offset: this.offset[slot] ?? 0,
+        row: () => this.#rowOf(slot),
+      };
+  }
+
+  #rowOf(slot: Slot): readonly (string | number | null)[] {
+    const place = [this.idOf(slot), this.tsOf(slot), this.partition[slot] ?? 0, this.offset[slot] ?? 0];
+    const texts = [...this.#texts.values()].map((column) => {
+      const text = column[slot] ?? NO_TEXT;
+      return text === NO_TEXT ? null : this.dictionary.textOf(text);
+    });
+    const numbers = [...this.#numbers.values()].map((column) => {
+      const number = column[slot] ?? Number.NaN;
+      return Number.isNaN(number) ? null : number;
+    });
+    return [...place, this.#holders[slot] ?? 0, ...texts, ...numbers];
   }
 
   tsOf(slot: Slot): number {

@@ -1,6 +1,6 @@
 import { type EpochMicros } from '../time.js';
 import { evaluateGroup, type FeatureValue, type History } from './evaluate.js';
-import { EventTable, type FeatureEvent, type Slot } from './event-table.js';
+import { EventTable, type FeatureEvent, type HeldEvent, type Slot } from './event-table.js';
 import { KeyLog } from './key-log.js';
 import { type LabelFact, LabelTable } from './label-table.js';
 import type { FeatureSetPlan, GroupPlan, StreamPlan } from './plan.js';
@@ -64,6 +64,19 @@ export class FeatureState {
       labels: this.#labels.size,
       texts: this.#table.dictionary.size,
     };
+  }
+
+  /** The newest event's time when what lies a horizon before it was let go for the last time. */
+  get sweptAt(): number {
+    return this.#sweptAt;
+  }
+
+  heldEvents(): Iterable<HeldEvent> {
+    return this.#table.held();
+  }
+
+  heldLabels(): Iterable<LabelFact> {
+    return this.#labels.facts();
   }
 
   /** Events of this run, each identity once: admission sees to that, and offsets to the rest. */

@@ -1,7 +1,8 @@
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Chunk } from '../../src/modules/run-operate/archive/chunk.core.js';
 import { digestBytes } from '../../src/rails/digest.js';
 import type { Offset } from '../../src/rails/eb-ref.js';
+import { openTestPostgres, type TestPostgres } from '../support/database.js';
 import { recordsOf } from '../support/single-pass.js';
 import {
   type BackfillPlace,
@@ -14,7 +15,7 @@ import {
   Shop,
 } from './backfill.kit.js';
 import { CONTROL, type Plane, TRAFFIC } from './feature-plane.kit.js';
-import type { ShadowGround } from './offline-feature-shadow.kit.js';
+import { openShadowGround, type ShadowGround } from './offline-feature-shadow.kit.js';
 
 const GROUPS = ['handbook_transaction', 'handbook_customer', 'handbook_terminal'];
 const TARGETS = ['ofp', 'ieg'] as const;
@@ -22,7 +23,8 @@ const TARGETS = ['ofp', 'ieg'] as const;
 const LATER_MS = 60_000;
 
 /** Derived state from the log again: equal, or refused by name. */
-export function backfillSuite(open: () => Promise<ShadowGround>): void {
+export function backfillSuite(kind: 'embedded' | 'external'): void {
+  let postgres: TestPostgres;
   let ground: ShadowGround;
   let place: BackfillPlace;
   let shop: Shop;
@@ -30,12 +32,17 @@ export function backfillSuite(open: () => Promise<ShadowGround>): void {
   let graph: Awaited<ReturnType<typeof openGraphs>>;
   let ops: ReturnType<typeof openOperations>;
 
+  beforeAll(async () => {
+    postgres = await openTestPostgres(kind);
+  });
+  afterAll(() => postgres.close());
+
   beforeEach(async () => {
-    ground = await open();
+    ground = await openShadowGround(kind, postgres);
     place = ground;
     shop = new Shop(ground.bus);
     await restarted();
-    await shop.append(TRAFFIC, 0, ['{"event_type":"transaction","broken', { ...PINS[0], event_type: 'other' }]);
+    await shop.append(TRAFFIC, 0, ['{"event_type":"transaction","broken', '{"event_id":"o-1","event_type":"other"}']);
     await shop.pay(0, 12);
     await shop.append(TRAFFIC, 1, [{ ...(shop.triggers[0]?.envelope ?? {}), event_id: 'no-amount', payload: {} }]);
     await followed();
@@ -80,53 +87,59 @@ export function backfillSuite(open: () => Promise<ShadowGround>): void {
     return answers;
   };
 
-  it.each(TARGETS)('%s from the log again is what is served, and its receipt says of what; no truth is touched', async (target) => {
-    const before = await bytesOf();
-    const { status, receipt, facts } = await ops.done({ target });
-    expect(status).toMatchObject({ state: 'COMPLETED' });
-    expect(receipt.outputs).toMatchObject({
-      ...{ target, generation: 2 },
-      counted: { events: 24, labels: 8, invalid: 2 },
-      basis: { topics: { [TRAFFIC]: expect.anything(), [CONTROL]: expect.anything() } },
-      policy_rev: { policy_id: target === 'ofp' ? 'ofp.features' : 'ieg.graph' },
-    });
-    expect(receipt.verified).toMatchObject({ equal: true, cutover: false });
-    // Both runs, and the record that belongs to none.
-    const runs = (receipt.verified?.['runs'] ?? []) as readonly { rows: number; run_id: string | null }[];
-    expect(runs.map(({ run_id, rows }) => [run_id, rows])).toEqual(
-      expect.arrayContaining([
-        [null, 1],
-        [PINS[0].run_id, 17],
-        [PINS[1].run_id, 16],
-      ]),
-    );
-    expect(facts.map(({ kind }) => kind)).toEqual([
-      'JOB_DECLARED',
-      'JOB_STARTED',
-      'JOB_COMPLETED',
-      'BACKFILL_COMPLETED',
-    ]);
-    expect(await bytesOf()).toEqual(before);
-    // Beside the state that is served, not in its place.
-    expect(await rowsOf(target, 'owner')).toMatchObject([{ generation: 1 }]);
-    expect((target === 'ofp' ? features : graph).engine.owner.live).toBe(1);
-  });
+  it.each(TARGETS)(
+    '%s from the log again is what is served, and its receipt says of what; no truth is touched',
+    async (target) => {
+      const before = await bytesOf();
+      const { status, receipt, facts } = await ops.done({ target });
+      expect(status).toMatchObject({ state: 'COMPLETED' });
+      expect(receipt.outputs).toMatchObject({
+        ...{ target, generation: 2 },
+        counted: { events: 24, labels: 8, invalid: 2 },
+        basis: { topics: { [TRAFFIC]: expect.anything(), [CONTROL]: expect.anything() } },
+        policy_rev: { policy_id: target === 'ofp' ? 'ofp.features' : 'ieg.graph' },
+      });
+      expect(receipt.verified).toMatchObject({ equal: true, cutover: false });
+      // Both runs, and the record that belongs to none.
+      const runs = (receipt.verified?.['runs'] ?? []) as readonly { rows: number; run_id: string | null }[];
+      expect(runs.map(({ run_id, rows }) => [run_id, rows])).toEqual(
+        expect.arrayContaining([
+          [null, 1],
+          [PINS[0].run_id, 17],
+          [PINS[1].run_id, 16],
+        ]),
+      );
+      expect(facts.map(({ kind }) => kind)).toEqual([
+        'JOB_DECLARED',
+        'JOB_STARTED',
+        'JOB_COMPLETED',
+        'BACKFILL_COMPLETED',
+      ]);
+      expect(await bytesOf()).toEqual(before);
+      // Beside the state that is served, not in its place.
+      expect(await rowsOf(target, 'owner')).toMatchObject([{ generation: 1 }]);
+      expect((target === 'ofp' ? features : graph).engine.owner.live).toBe(1);
+    },
+  );
 
-  it.each(TARGETS)('%s again from the archive, when the bus no longer has the beginning; from the bus alone it is refused', async (target) => {
-    await ops.archive.all();
-    await trimmed();
-    const { status, receipt } = await ops.done({ target });
-    expect(status).toMatchObject({ state: 'COMPLETED' });
-    const read = receipt.outputs?.['read'] as readonly { source: string; archive?: object }[];
-    expect(new Set(read.map(({ source }) => source))).toEqual(new Set(['archive', 'bus']));
-    expect(read.find(({ source }) => source === 'archive')).toMatchObject({
-      archive: { chunks: expect.any(Number), chain: expect.stringMatching(/^[0-9a-f]{64}$/) },
-    });
-    for (const { clock } of [features, graph]) clock.advance(LATER_MS);
-    const alone = await ops.done({ target, source: 'bus' });
-    expect(alone.status).toMatchObject({ state: 'FAILED', detail: { code: 'REPLAY_BASIS_GAP' } });
-    expect(alone.facts.map(({ kind }) => kind)).toContain('BACKFILL_FAILED');
-  });
+  it.each(TARGETS)(
+    '%s again from the archive, when the bus no longer has the beginning; from the bus alone it is refused',
+    async (target) => {
+      await ops.archive.all();
+      await trimmed();
+      const { status, receipt } = await ops.done({ target });
+      expect(status).toMatchObject({ state: 'COMPLETED' });
+      const read = receipt.outputs?.['read'] as readonly { source: string; archive?: object }[];
+      expect(new Set(read.map(({ source }) => source))).toEqual(new Set(['archive', 'bus']));
+      expect(read.find(({ source }) => source === 'archive')).toMatchObject({
+        archive: { chunks: expect.any(Number), chain: expect.stringMatching(/^[0-9a-f]{64}$/) },
+      });
+      for (const { clock } of [features, graph]) clock.advance(LATER_MS);
+      const alone = await ops.done({ target, source: 'bus' });
+      expect(alone.status).toMatchObject({ state: 'FAILED', detail: { code: 'REPLAY_BASIS_GAP' } });
+      expect(alone.facts.map(({ kind }) => kind)).toContain('BACKFILL_FAILED');
+    },
+  );
 
   describe('an archive that is not whole', () => {
     let first: Chunk;
@@ -153,23 +166,26 @@ export function backfillSuite(open: () => Promise<ShadowGround>): void {
     });
   });
 
-  it.each(TARGETS)('%s that lost one event or one label says REPLAY_DIVERGENCE and which run, and is not put in the place of anything', async (target) => {
-    const { engine } = target === 'ofp' ? features : graph;
-    await engine.checkpoint();
-    // Everything of the second run's control partition: what a restart loads lacks the labels.
-    const [run] = await ground
-      .database(target)
-      .query<{ run: number }>('select run from runs where pins ->> $1 = $2', ['run_id', PINS[1].run_id])
-      .then(({ rows }) => rows);
-    await ground.database(target).query(`delete from segments where run = $1 and kind = 'labels'`, [run?.run]);
-    await restarted();
-    const { status, receipt } = await ops.done({ target, cutover: 'when_equal' });
-    expect(status).toMatchObject({ state: 'FAILED', detail: { code: 'REPLAY_DIVERGENCE' } });
-    expect(status.detail.says).toBe(`run ${PINS[1].run_id}: 12 rows are served, and the log gives 16 rows`);
-    expect(receipt.verified).toBeNull();
-    expect(await rowsOf(target, 'owner')).toMatchObject([{ generation: 1 }]);
-    expect(await rowsOf(target, 'generations')).toMatchObject([{ state: 'DIFFERENT' }]);
-  });
+  it.each(TARGETS)(
+    '%s that lost one event or one label says REPLAY_DIVERGENCE and which run, and is not put in the place of anything',
+    async (target) => {
+      const { engine } = target === 'ofp' ? features : graph;
+      await engine.checkpoint();
+      // Everything of the second run's control partition: what a restart loads lacks the labels.
+      const [run] = await ground
+        .database(target)
+        .query<{ run: number }>('select run from runs where pins ->> $1 = $2', ['run_id', PINS[1].run_id])
+        .then(({ rows }) => rows);
+      await ground.database(target).query(`delete from segments where run = $1 and kind = 'labels'`, [run?.run]);
+      await restarted();
+      const { status, receipt } = await ops.done({ target, cutover: 'when_equal' });
+      expect(status).toMatchObject({ state: 'FAILED', detail: { code: 'REPLAY_DIVERGENCE' } });
+      expect(status.detail.says).toBe(`run ${PINS[1].run_id}: 12 rows are served, and the log gives 16 rows`);
+      expect(receipt.verified).toBeNull();
+      expect(await rowsOf(target, 'owner')).toMatchObject([{ generation: 1 }]);
+      expect(await rowsOf(target, 'generations')).toMatchObject([{ state: 'DIFFERENT' }]);
+    },
+  );
 
   it('a basis that is named is kept to, and one beyond the log is refused', async () => {
     const basis = { [TRAFFIC]: { 0: 5, 1: 4 }, [CONTROL]: { 0: 1 } };

@@ -33,7 +33,7 @@ import { openGraph } from './entity-graph.kit.js';
 import { CONTROL, envelopeOf, labelOf, openPlane, runPins, shippedDefinitions, TRAFFIC } from './feature-plane.kit.js';
 import { ANALYST } from './label-store.kit.js';
 
-export const PINS = [runPins('backfill one'), runPins('backfill two')] as const;
+export const PINS = [runPins('backfill-one'), runPins('backfill-two')] as const;
 const DAY_S = 86_400;
 /** With the groups that count what became known. */
 export const FEATURES: FeatureDefinitions = shippedDefinitions(
@@ -76,9 +76,7 @@ export class Shop {
         const own = envelopes.filter((_, n) => (n + at) % 2 === partition);
         if (own.length === 0) continue;
         const first = await this.append(TRAFFIC, partition, own);
-        own.forEach((envelope, n) =>
-          this.triggers.push({ pins, envelope, partition, offset: (first + n) as Offset }),
-        );
+        own.forEach((envelope, n) => this.triggers.push({ pins, envelope, partition, offset: (first + n) as Offset }));
       }
       const labels = Array.from({ length: to - from }, (_, n) => from + n)
         .filter((n) => n % 3 === 0)
@@ -102,6 +100,7 @@ export class Shop {
 export async function catchUp(
   bus: Bus,
   engine: Pick<FeatureEngine, 'nextOf'> & { readonly take: (batch: RecordBatch) => Promise<void> },
+  recordsMax = 7,
 ): Promise<void> {
   for (const topic of [TRAFFIC, CONTROL])
     for (const mark of await bus.marks(topic)) {
@@ -109,7 +108,7 @@ export async function catchUp(
       if (next >= mark.highWater) continue;
       const reader = await bus.openReader([{ topic, partition: mark.partition, offset: next }]);
       while (next < mark.highWater)
-        for (const batch of await reader.poll({ recordsMax: 7, waitMs: 1_000 })) {
+        for (const batch of await reader.poll({ recordsMax, waitMs: 1_000 })) {
           await engine.take(batch);
           next = batch.nextOffset;
         }
@@ -118,7 +117,10 @@ export async function catchUp(
 }
 
 /** A plane that has no checkpoint and was never interrupted: what another one should say. */
-export async function openReference(): Promise<{ readonly engine: FeatureEngine; readonly service: FeaturePlaneService }> {
+export async function openReference(): Promise<{
+  readonly engine: FeatureEngine;
+  readonly service: FeaturePlaneService;
+}> {
   const store = Object.assign(new FeaturePlaneStore({} as unknown as Database), {
     takeOver: () => Promise.resolve({ owner: { fence: 1, live: 1 }, rebuilt: false }),
     positions: () => Promise.resolve([]),
@@ -163,12 +165,16 @@ export function openOperations(
   const declare = (scope: object, opId: string) =>
     service.declare({ op_id: opId, kind: 'backfill', scope, purpose: 'a test' } as unknown as JobIntent, ANALYST);
   return {
-    ...{ store, runner, service, archive, declare },
+    ...{ store, runner, service, plans, archive, declare },
     /** Declared, run to its end, with what it left. */
     done: async (
       scope: object,
       opId = `op-${randomUUID()}`,
-    ): Promise<{ readonly status: JobStatus; readonly receipt: JobReceipt; readonly facts: readonly GovernanceFact[] }> => {
+    ): Promise<{
+      readonly status: JobStatus;
+      readonly receipt: JobReceipt;
+      readonly facts: readonly GovernanceFact[];
+    }> => {
       await declare(scope, opId);
       await runner.work(opId);
       const status = await service.status(opId);

@@ -17,7 +17,8 @@ export const REPLAY_ERRORS = defineErrors({
     status: 409,
     retryable: false,
     title: 'Bus and archive hold different records at one offset.',
-    remedy: 'The detail names the offset. Find out which of the two was changed before anything is rebuilt from either.',
+    remedy:
+      'The detail names the offset. Find out which of the two was changed before anything is rebuilt from either.',
   },
   REPLAY_DIVERGENCE: {
     status: 409,

@@ -18,12 +18,12 @@ export interface FeatureEvent {
 /** The place of an event in the table, used again after its release. */
 export type Slot = number;
 
-/** An event that a table holds, where it stands, and all that is kept of it. */
+/** An event in one of the histories that hold it: where it stands, and all that is kept of it. */
 export interface HeldEvent {
   readonly ts: number;
   readonly partition: number;
   readonly offset: number;
-  /** With the number of histories that hold it: an event that one of them lost is another row. */
+  /** The history, the event, its members. */
   row(): readonly (string | number | null)[];
 }
 
@@ -96,15 +96,14 @@ export class EventTable {
     return true;
   }
 
-  /** Whoever walks over it may stop in between: what comes or goes meanwhile is seen or not, and nothing twice. */
-  *held(): Generator<HeldEvent, void> {
-    for (const slot of this.#slots.values())
-      yield {
-        ts: this.tsOf(slot),
-        partition: this.partition[slot] ?? 0,
-        offset: this.offset[slot] ?? 0,
-        row: () => this.#rowOf(slot),
-      };
+  /** @param history names what holds it */
+  held(slot: Slot, history: string): HeldEvent {
+    return {
+      ts: this.tsOf(slot),
+      partition: this.partition[slot] ?? 0,
+      offset: this.offset[slot] ?? 0,
+      row: () => [history, ...this.#rowOf(slot)],
+    };
   }
 
   #rowOf(slot: Slot): readonly (string | number | null)[] {
@@ -117,7 +116,7 @@ export class EventTable {
       const number = column[slot] ?? Number.NaN;
       return Number.isNaN(number) ? null : number;
     });
-    return [...place, this.#holders[slot] ?? 0, ...texts, ...numbers];
+    return [...place, ...texts, ...numbers];
   }
 
   tsOf(slot: Slot): number {

@@ -71,8 +71,10 @@ export class FeatureState {
     return this.#sweptAt;
   }
 
-  heldEvents(): Iterable<HeldEvent> {
-    return this.#table.held();
+  /** Each event once for each history that holds it. Whoever walks over it may let others work in between; a sweep meanwhile spoils the walk. */
+  *heldEvents(): Generator<HeldEvent, void> {
+    for (const [stream, logs] of this.#logs.entries())
+      for (const [key, log] of logs) for (const slot of log.slots()) yield this.#table.held(slot, `${stream}\n${key}`);
   }
 
   heldLabels(): Iterable<LabelFact> {

@@ -89,8 +89,13 @@ export class GraphState {
     return this.#sweptAt;
   }
 
-  heldEvents(): Iterable<HeldEvent> {
-    return this.#table.held();
+  /** As feature states do: each event once for each identifier that it names. */
+  *heldEvents(): Generator<HeldEvent, void> {
+    for (const [type, logs] of this.#logs.entries())
+      for (const [text, log] of logs) {
+        const history = `${this.#types[type] ?? ''}\n${this.#table.dictionary.textOf(text)}`;
+        for (const slot of log.slots()) yield this.#table.held(slot, history);
+      }
   }
 
   heldLabels(): Iterable<LabelFact> {

@@ -168,10 +168,7 @@ export class CheckpointStore {
   }
 
   /** One step of the owner. @throws the code for `superseded` */
-  async owned<Result>(
-    { fence, live }: Owner,
-    work: (transaction: Transaction) => Promise<Result>,
-  ): Promise<Result> {
+  async owned<Result>({ fence, live }: Owner, work: (transaction: Transaction) => Promise<Result>): Promise<Result> {
     return await this.database.transaction(async (transaction) => {
       const { count } = await transaction.query('select 1 from owner where fence = $1 and generation = $2 for update', [
         fence,

@@ -28,7 +28,7 @@ export type Counted = Static<typeof CountedSchema>;
 export const HeldRunSchema = closed({
   run_id: Type.Union([Type.String(), Type.Null()]),
   pins_digest: Type.Union([DigestSchema, Type.Null()]),
-  rows: safeInteger(0, 'events, label facts and invalid records'),
+  rows: safeInteger(0, 'events, each once per history that holds it; label facts; invalid records'),
   /** Over all of them, in any order. */
   digest: DigestSchema,
 });

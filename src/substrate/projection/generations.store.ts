@@ -26,10 +26,12 @@ export class GenerationsStore {
   /** Begins one, once per operation, and lets the others go that are not served: there is one beside the state at the most. */
   async begin(owner: Owner, opId: string, plan: Ref, policyRev: PolicyRev): Promise<void> {
     await this.checkpoints.owned(owner, async (transaction) => {
+      const { count } = await transaction.query('select from generations where op_id = $1', [opId]);
+      if (count > 0) return;
       await discard(transaction, owner.live);
       await transaction.query(
         `insert into generations (op_id, plan, policy_rev, state, counted)
-         values ($1, $2::jsonb, $3::jsonb, 'BUILDING', $4::jsonb) on conflict (op_id) do nothing`,
+         values ($1, $2::jsonb, $3::jsonb, 'BUILDING', $4::jsonb)`,
         [opId, JSON.stringify(plan), JSON.stringify(policyRev), JSON.stringify(NOTHING)],
       );
     });

@@ -1,6 +1,7 @@
 import { type Basis, nextOffset, topicsOf } from '../../rails/basis.js';
 import { isProbityError, ProbityError } from '../../rails/errors/probity-error.js';
 import type { PolicyRev } from '../../rails/policy-rev.js';
+import type { Ref } from '../../rails/ref.js';
 import type { Offset, Position } from '../bus/bus.port.js';
 import type { Clock } from '../clock/clock.port.js';
 import type { Logger } from '../telemetry/telemetry.port.js';
@@ -35,6 +36,7 @@ export class Rebuilder<State extends ProjectedState> {
     private readonly log: ReplayLog,
     private readonly clock: Clock,
     private readonly logger: Logger,
+    private readonly checkpointRows = CHECKPOINT_ROWS,
   ) {}
 
   /** What is not done yet is taken up again by the next process. */
@@ -56,20 +58,25 @@ export class Rebuilder<State extends ProjectedState> {
   /** @throws as the port says */
   async rebuild({ op_id: opId, plan, to }: RebuildOrder): Promise<Generation> {
     this.projector.demandOwnership();
+    const before = await this.generations.find(opId);
+    if (before !== null && before.plan.digest.hex !== plan.digest.hex)
+      throw new ProbityError('OPS_JOB_CONFLICT', `${opId} has another plan already`);
+    if (before?.state === 'DISCARDED' || before?.state === 'REPLACED')
+      throw new ProbityError('REPLAY_GENERATION_GONE', `the generation of ${opId} was let go`);
+    if (before !== null && hasCome(before, to)) return before;
     this.#demandTurn(opId);
     const failed = this.#failed;
     this.#failed = undefined;
     if (failed?.opId === opId) throw failed.error;
-    let found = await this.generations.find(opId);
-    if (found === null) {
-      await this.generations.begin(this.projector.owner, opId, plan, this.projector.projection.policyRev);
-      found = await this.generations.find(opId);
-    }
-    if (found === null || found.state === 'DISCARDED' || found.state === 'REPLACED')
-      throw new ProbityError('REPLAY_GENERATION_GONE', `the generation of ${opId} was let go`);
-    if (found.plan.digest.hex !== plan.digest.hex)
-      throw new ProbityError('OPS_JOB_CONFLICT', `${opId} has another plan already`);
-    if (!hasCome(found, to)) this.#task ??= this.#run(found, to);
+    const found = before ?? (await this.#begun(opId, plan));
+    this.#task ??= this.#run(found, to);
+    return found;
+  }
+
+  async #begun(opId: string, plan: Ref): Promise<Generation> {
+    await this.generations.begin(this.projector.owner, opId, plan, this.projector.projection.policyRev);
+    const found = await this.generations.find(opId);
+    if (found === null) throw new ProbityError('INTERNAL', 'a generation that was begun is not there');
     return found;
   }
 
@@ -153,7 +160,7 @@ export class Rebuilder<State extends ProjectedState> {
       positions.move(read, read.next);
       sinceSaved += read.records.length;
       // Also where nothing of it is kept: a crash need not read it all again.
-      if (fold.runs.pending < CHECKPOINT_ROWS && sinceSaved < 4 * CHECKPOINT_ROWS) continue;
+      if (fold.runs.pending < this.checkpointRows && sinceSaved < 4 * this.checkpointRows) continue;
       await save();
       sinceSaved = 0;
     }
@@ -194,7 +201,8 @@ export class Rebuilder<State extends ProjectedState> {
     const untilMs = this.clock.monotonicMs() + LIVE_WAIT_MS;
     for (let at = behind(); at !== undefined; at = behind()) {
       signal.throwIfAborted();
-      if (this.clock.monotonicMs() >= untilMs) throw new ProbityError('REPLAY_LIVE_BEHIND', `${at} is before the basis`);
+      if (this.clock.monotonicMs() >= untilMs)
+        throw new ProbityError('REPLAY_LIVE_BEHIND', `${at} is before the basis`);
       await this.clock.sleep(LIVE_LOOK_MS, signal);
     }
   }
@@ -206,7 +214,11 @@ export class Rebuilder<State extends ProjectedState> {
   async #cutOver({ generation, op_id }: Generation, signal: AbortSignal): Promise<void> {
     const { projector, generations } = this;
     const { store, projection } = projector;
-    await this.#written(generation, this.#between(await store.positions(generation), projector.vector.positions()), signal);
+    await this.#written(
+      generation,
+      this.#between(await store.positions(generation), projector.vector.positions()),
+      signal,
+    );
     const fold = new Fold(projection, projection.open);
     await restored(store, generation, fold.runs);
     const standing = await store.positions(generation);

@@ -34,8 +34,12 @@ export const BackfillScopeSchema = closed({
     Type.Union([
       Type.Literal('head'),
       closed({
-        'fp.bus.traffic.v1': Type.Optional(Type.Record(Type.String({ pattern: '^(0|[1-9][0-9]{0,9})$' }), OffsetSchema)),
-        'fp.bus.control.v1': Type.Optional(Type.Record(Type.String({ pattern: '^(0|[1-9][0-9]{0,9})$' }), OffsetSchema)),
+        'fp.bus.traffic.v1': Type.Optional(
+          Type.Record(Type.String({ pattern: '^(0|[1-9][0-9]{0,9})$' }), OffsetSchema),
+        ),
+        'fp.bus.control.v1': Type.Optional(
+          Type.Record(Type.String({ pattern: '^(0|[1-9][0-9]{0,9})$' }), OffsetSchema),
+        ),
       }),
     ]),
   ),

@@ -22,7 +22,7 @@ create table generations (
   plan jsonb not null,
   policy_rev jsonb not null,
   state text not null
-    check (state in ('BUILDING', 'BUILT', 'EQUAL', 'DIFFERENT', 'FAILED', 'LIVE', 'REPLACED', 'DISCARDED')),
+    check (state in ('BUILDING', 'BUILT', 'EQUAL', 'DIFFERENT', 'FAILED', 'LIVE', 'DISCARDED')),
   -- What was read and kept so far, moved with the positions.
   counted jsonb not null,
   compared jsonb,

@@ -18,7 +18,7 @@ import type { BackfillOrder } from './backfill.child.js';
 /** Compiled by `npm run build:test`. */
 const CHILD = '.build/test/faults/backfill.child.js';
 /** From one kill to the next, in steps of the job. */
-const EVERY = process.env['PROBITY_FAULTS'] === 'full' ? 1 : 6;
+const EVERY = process.env['PROBITY_FAULTS'] === 'full' ? 1 : 7;
 
 describe('a backfill that is killed with SIGKILL', () => {
   let postgres: TestPostgres;
@@ -86,5 +86,5 @@ describe('a backfill that is killed with SIGKILL', () => {
     }
     // It was killed at several kinds of places, or nothing was shown.
     expect(ends.size).toBeGreaterThanOrEqual(3);
-  });
+  }, 600_000);
 });

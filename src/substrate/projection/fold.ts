@@ -108,7 +108,9 @@ export class Fold<State extends FoldedState> {
           pins: run.pins,
           pinsDigest: run.pinsDigest,
           segments: await packedSegments(events, facts),
-          horizonMicros: (run.state.newest ?? -8.64e21) - this.rules.horizonMicros,
+          // Labels may come before the first event of their run: nothing is behind a horizon then.
+          horizonMicros:
+            run.state.newest === null ? Number.MIN_SAFE_INTEGER : run.state.newest - this.rules.horizonMicros,
         })),
     );
   }

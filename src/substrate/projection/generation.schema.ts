@@ -8,10 +8,10 @@ import type { CallContext } from '../rpc/rpc.port.js';
 
 /**
  * BUILDING: its log is being read. BUILT: all of it was. EQUAL, DIFFERENT: it was compared with the state that is served, at its basis. FAILED: it cannot be
- * made. LIVE: it is served. REPLACED: it was. DISCARDED: what it held was let go.
+ * made. LIVE: it is served. DISCARDED: what it held was let go.
  */
 export const GENERATION_STATES = [
-  ...(['BUILDING', 'BUILT', 'EQUAL', 'DIFFERENT', 'FAILED', 'LIVE', 'REPLACED', 'DISCARDED'] as const),
+  ...(['BUILDING', 'BUILT', 'EQUAL', 'DIFFERENT', 'FAILED', 'LIVE', 'DISCARDED'] as const),
 ] as const;
 export type GenerationState = (typeof GENERATION_STATES)[number];
 

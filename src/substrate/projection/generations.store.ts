@@ -64,15 +64,10 @@ export class GenerationsStore {
     ]);
   }
 
-  /** Part of the step that moves the pointer. */
+  /** Part of the step that moves the pointer: what was served until then is let go. */
   async live(transaction: Transaction, generation: number): Promise<void> {
-    await transaction.query(`update generations set state = 'REPLACED' where state = 'LIVE'`);
     await transaction.query(`update generations set state = 'LIVE' where generation = $1`, [generation]);
-  }
-
-  /** Lets go of what is not served. */
-  async discardOthers(owner: Owner): Promise<void> {
-    await this.checkpoints.owned(owner, async (transaction) => await discard(transaction, owner.live));
+    await discard(transaction, generation);
   }
 
   /** Records within the basis that could not be used. */

@@ -61,7 +61,7 @@ export class Rebuilder<State extends ProjectedState> {
     const before = await this.generations.find(opId);
     if (before !== null && before.plan.digest.hex !== plan.digest.hex)
       throw new ProbityError('OPS_JOB_CONFLICT', `${opId} has another plan already`);
-    if (before?.state === 'DISCARDED' || before?.state === 'REPLACED')
+    if (before?.state === 'DISCARDED')
       throw new ProbityError('REPLAY_GENERATION_GONE', `the generation of ${opId} was let go`);
     if (before !== null && hasCome(before, to)) return before;
     this.#demandTurn(opId);
@@ -234,7 +234,6 @@ export class Rebuilder<State extends ProjectedState> {
       throw error;
     }
     this.logger.info(`${projection.name}_cutover`, { op_id, generation });
-    await generations.discardOthers(projector.owner);
   }
 
   #between(from: readonly Position[], to: readonly Position[]): readonly ReplayStretch[] {

@@ -221,6 +221,20 @@ export function backfillSuite(kind: 'embedded' | 'external'): void {
     });
   });
 
+  it.each(TARGETS)('%s has let go of what the log gives up to the basis: no difference', async (target) => {
+    const { engine } = target === 'ofp' ? features : graph;
+    const basis = { ...engine.vector.record().topics };
+    // More than a horizon later.
+    await shop.pay(400, 402);
+    await followed();
+    const { status, receipt } = await ops.done({ target, basis });
+    expect(status).toMatchObject({ state: 'COMPLETED' });
+    expect(receipt.outputs).toMatchObject({ counted: { events: 24 } });
+    // What nothing can use is never let go.
+    const runs = (receipt.verified?.['runs'] ?? []) as readonly { rows: number }[];
+    expect(runs.map(({ rows }) => rows)).toEqual([1, 1]);
+  });
+
   it('a basis that is named is kept to, and one beyond the log is refused', async () => {
     const basis = { [TRAFFIC]: { 0: 5, 1: 4 }, [CONTROL]: { 0: 1 } };
     const { receipt } = await ops.done({ target: 'ofp', basis });

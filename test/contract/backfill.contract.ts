@@ -74,7 +74,7 @@ export function backfillSuite(kind: 'embedded' | 'external'): void {
       }
   };
   const rowsOf = async (schema: 'ofp' | 'ieg', table: string): Promise<readonly Record<string, unknown>[]> =>
-    (await ground.database(schema).query<Record<string, unknown>>(`select * from ${table}`)).rows;
+    (await ground.database(schema).query(`select * from ${table}`)).rows;
   const askedOf = async ({ service }: Pick<Plane, 'service'>) => {
     const answers = [];
     for (const pins of PINS) {
@@ -137,7 +137,7 @@ export function backfillSuite(kind: 'embedded' | 'external'): void {
       expect(read.find(({ source }) => source === 'archive')).toMatchObject({
         archive: { chunks: expect.any(Number), chain: expect.stringMatching(/^[0-9a-f]{64}$/) },
       });
-      for (const { clock } of [features, graph]) clock.advance(LATER_MS);
+      for (const { clock } of [features, graph]) await clock.advance(LATER_MS);
       const alone = await ops.done({ target, source: 'bus' });
       expect(alone.status).toMatchObject({ state: 'FAILED', detail: { code: 'REPLAY_BASIS_GAP' } });
       expect(alone.facts.map(({ kind }) => kind)).toContain('BACKFILL_FAILED');
@@ -242,7 +242,7 @@ export function backfillSuite(kind: 'embedded' | 'external'): void {
       outcome: 'COMPLETED',
       outputs: { counted: { records: 10 }, basis: { topics: basis } },
     });
-    features.clock.advance(LATER_MS);
+    await features.clock.advance(LATER_MS);
     const beyond = await ops.done({ target: 'ofp', basis: { [TRAFFIC]: { 0: 5_000 } } });
     expect(beyond.status.detail).toMatchObject({ code: 'REPLAY_BASIS_UNRESOLVED' });
   });
@@ -271,13 +271,13 @@ export function backfillSuite(kind: 'embedded' | 'external'): void {
     expect(again).toMatchObject({ generation: 2, state: 'EQUAL', counted: one.receipt.outputs?.['counted'] });
     expect(await rowsOf('ofp', 'generations')).toHaveLength(1);
     // Another operation takes its place; what was let go says so.
-    features.clock.advance(LATER_MS);
+    await features.clock.advance(LATER_MS);
     await ops.done({ target: 'ofp' }, 'op-next');
     expect(await rowsOf('ofp', 'generations')).toMatchObject([
       { op_id: 'op-once', state: 'DISCARDED' },
       { op_id: 'op-next', state: 'EQUAL' },
     ]);
-    features.clock.advance(LATER_MS);
+    await features.clock.advance(LATER_MS);
     await expect(features.service.rebuild({ op_id: 'op-once', plan, to: 'BUILT' })).rejects.toMatchObject({
       code: 'REPLAY_GENERATION_GONE',
     });
@@ -301,11 +301,11 @@ export function backfillSuite(kind: 'embedded' | 'external'): void {
     };
     await check();
     const job = ops.done({ target: 'ofp', cutover: 'when_equal' });
-    let ended = false;
-    void job.finally(() => (ended = true)).catch(() => undefined);
+    const ended = new AbortController();
+    void job.finally(() => ended.abort()).catch(() => undefined);
     let meanwhile = 0;
     let before = features.engine.vector.record();
-    for (let n = 12; n < 60 && !ended; n += 1) {
+    for (let n = 12; n < 60 && !ended.signal.aborted; n += 1) {
       await shop.pay(n, n + 1);
       await check();
       const now = features.engine.vector.record();

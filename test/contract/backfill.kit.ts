@@ -20,7 +20,6 @@ import type { GovernanceFact } from '../../src/rails/events/governance-fact.sche
 import type { FeatureDefinitions } from '../../src/rails/features/definition.schema.js';
 import type { RunPins } from '../../src/rails/pins.js';
 import { sealPolicy } from '../../src/rails/policy-rev.js';
-import type { Ref } from '../../src/rails/ref.js';
 import { About } from '../../src/substrate/about.js';
 import type { Bus, RecordBatch, TopicName } from '../../src/substrate/bus/bus.port.js';
 import { SystemClock } from '../../src/substrate/clock/system.clock.js';
@@ -183,7 +182,7 @@ export function openOperations(
         'select fact from facts where op_id = $1 order by number',
         [opId],
       );
-      const receipt = await readReceipt(objects, status.detail.receipt as Ref);
+      const receipt = await readReceipt(objects, status.detail.receipt);
       return { status, receipt, facts: rows.map(({ fact }) => fact) };
     },
   };

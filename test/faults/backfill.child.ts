@@ -26,15 +26,16 @@ const clock = new SystemClock();
 const { bus } = await openEmbeddedBus(place);
 const objects = steps.objects(await FilesObjects.open(folder, clock), (key) => `put ${key.split('/').at(-1) ?? ''}`);
 const server = openTestServer(place);
-let works = false;
+/** Aborted once the start is over. */
+const started = new AbortController();
 
 /** Every transaction of the job is a step; those of the start are not. */
 function stepped(schema: 'ofp' | 'ieg' | 'gov'): Database {
   const database = server.forSchema(schemaName(schema));
   const plain = database.transaction.bind(database);
   return Object.assign(database, {
-    transaction: (async (work: never) =>
-      works ? await steps.step(`write ${schema}`, () => plain(work)) : await plain(work)) as Database['transaction'],
+    transaction: async (work: never) =>
+      started.signal.aborted ? await steps.step(`write ${schema}`, () => plain(work)) : await plain(work),
   });
 }
 
@@ -55,6 +56,6 @@ await catchUp(bus, plane.engine);
 const features = new FeaturePlaneService(plane.engine, rebuilds);
 const ops = openOperations(ground, { features, graph: features as never });
 await ops.declare({ target: 'ofp', cutover: 'when_equal' }, opId);
-works = true;
+started.abort();
 await ops.runner.work(opId);
 steps.done();

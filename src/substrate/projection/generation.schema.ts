@@ -79,7 +79,7 @@ export type RebuildOrder = Static<typeof RebuildOrder>;
 
 /** What a unit offers whose state is derived from the log: another generation of it. */
 export abstract class RebuildPort {
-  abstract live(request: Static<typeof LiveQuery>, context: CallContext): Promise<Live>;
+  abstract live(request: Readonly<Record<string, never>>, context: CallContext): Promise<Live>;
   /**
    * Begins or goes on, and says where it stands at once: ask again until it stands where it was to be brought, or DIFFERENT or FAILED.
    * @throws what may pass and ended the last attempt, REPLAY_BUSY

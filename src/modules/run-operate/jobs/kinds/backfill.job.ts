@@ -82,7 +82,7 @@ export class BackfillJob implements JobKind {
     const { ref, plan } = await this.plans.settled({
       ...{ opId: work.opId, source },
       basis: async () => {
-        if (wished !== 'head') return await this.plans.named(wished as never);
+        if (wished !== 'head') return await this.plans.named(wished);
         return asBasis((await this.#port(target).live({}, this.#context(work))).basis);
       },
     });
@@ -111,7 +111,7 @@ export class BackfillJob implements JobKind {
 
   tells({ target, generation, counted, plan }: JsonObject, { runs, cutover }: JsonObject): readonly Told[] {
     const { records, events, labels, invalid } = counted as unknown as Generation['counted'];
-    const told = { subject: String(target), evidence: [plan as unknown as Ref] };
+    const told = { subject: target as string, evidence: [plan as unknown as Ref] };
     const number = generation as number;
     const completed: Told = {
       ...{ ...told, kind: 'BACKFILL_COMPLETED', reason: 'the log folded again is what is served' },
@@ -125,7 +125,7 @@ export class BackfillJob implements JobKind {
   }
 
   tellsFailure({ target }: JsonObject, { code, says }: JobFault): readonly Told[] {
-    return [{ kind: 'BACKFILL_FAILED', subject: String(target), reason: says.slice(0, 1_000), detail: { code } }];
+    return [{ kind: 'BACKFILL_FAILED', subject: target as string, reason: says.slice(0, 1_000), detail: { code } }];
   }
 
   /** Asks until it stands where it was to be brought. @throws what ended it */

@@ -298,7 +298,7 @@ export const UNITS: UnitTable = defineUnits(
       why: 'Keeps the record of what is in force, and the archive of what was admitted.',
       module: RunOperateModule,
       port: { token: ArchivePort, service: ArchiveService, contract: ARCHIVE_CONTRACT },
-      calls: ['sr', 'wsp', 'ig', 'labels', 'dla'],
+      calls: ['sr', 'wsp', 'ig', 'labels', 'dla', 'ofp', 'ieg'],
       produces: ['fp.bus.control.v1'],
       schema: 'gov',
       prefixes: ['archive/', 'gov/'],

@@ -45,6 +45,7 @@ import { fromEpochMs, toEpochMicros } from '../../src/rails/time.js';
 import type { Bus, BusReader } from '../../src/substrate/bus/bus.port.js';
 import type { ManualClock } from '../../src/substrate/clock/manual.clock.js';
 import { StaticPolicies } from '../../src/substrate/policy/policy.port.js';
+import { noRebuild } from '../support/no-rebuilds.js';
 import { recordedTelemetry, type RecordedTelemetry } from '../support/telemetry.js';
 import { recordOf, runPins, TRAFFIC } from './feature-plane.kit.js';
 
@@ -132,6 +133,8 @@ export class FakeGate extends IngestionGatePort {
 export class FakeFeatures extends FeaturePlanePort {
   calls: { groups: string[]; count: number }[] = [];
   answer: 'served' | 'stale' | 'down' | 'nonsense' | 'foreign' = 'served';
+  live = noRebuild;
+  rebuild = noRebuild;
 
   snapshots({ triggers, groups }: Parameters<FeaturePlanePort['snapshots']>[0]) {
     this.calls.push({ groups, count: triggers.length });
@@ -189,6 +192,8 @@ export class FakeGraph extends EntityGraphPort {
   calls: number[] = [];
   answer: 'serves' | 'lags' | 'too late' | 'down' | 'other event' | 'nothing' = 'serves';
   values: Partial<GraphValues> = {};
+  live = noRebuild;
+  rebuild = noRebuild;
 
   /** The decision fabric asks for contexts alone. */
   neighbours(): Promise<never> {

@@ -1,18 +1,12 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
-import { EntityGraphController } from '../../src/modules/entity-graph/entity-graph.controller.js';
-import { GraphEngine } from '../../src/modules/entity-graph/entity-graph.engine.js';
-import { type ContextResult, GRAPH_POLICY } from '../../src/modules/entity-graph/entity-graph.port.js';
-import { EntityGraphService } from '../../src/modules/entity-graph/entity-graph.service.js';
-import { EntityGraphStore } from '../../src/modules/entity-graph/entity-graph.store.js';
+import type { ContextResult } from '../../src/modules/entity-graph/entity-graph.port.js';
 import type { Offset } from '../../src/rails/eb-ref.js';
 import type { GraphContext } from '../../src/rails/graph/context.schema.js';
 import type { RunPins } from '../../src/rails/pins.js';
 import { fromEpochMicros } from '../../src/rails/time.js';
-import { ManualClock } from '../../src/substrate/clock/manual.clock.js';
 import type { Database } from '../../src/substrate/database/database.port.js';
-import { StaticPolicies } from '../../src/substrate/policy/policy.port.js';
-import { recordedTelemetry } from '../support/telemetry.js';
 import { GRAPH } from './decision-fabric.kit.js';
+import { openGraph } from './entity-graph.kit.js';
 import { batchOf, CONTROL, labelOf, type Log, recordOf, runPins, TRAFFIC } from './feature-plane.kit.js';
 
 const START_MICROS = Date.UTC(2018, 3, 1) * 1_000;
@@ -58,15 +52,7 @@ export function entityGraphSuite(open: () => Database): void {
     for (const table of ['segments', 'runs', 'positions', 'invalid']) await open().query(`delete from ${table}`);
   });
 
-  async function life() {
-    const telemetry = recordedTelemetry();
-    const policies = new StaticPolicies(new Map([[GRAPH_POLICY.policy_id, GRAPH]]));
-    const clock = new ManualClock();
-    const engine = new GraphEngine(new EntityGraphStore(open()), clock, telemetry.telemetry, policies);
-    await engine.onModuleInit();
-    const service = new EntityGraphService(engine);
-    return { engine, service, clock, telemetry, controller: new EntityGraphController(service, engine) };
-  }
+  const life = () => openGraph(open());
   type Life = Awaited<ReturnType<typeof life>>;
 
   it('names what stands in the same events, the closest first, and says where there is more', async () => {

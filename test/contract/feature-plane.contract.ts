@@ -328,6 +328,15 @@ export function featurePlaneSuite(open: () => Database): void {
       expect(await again.telemetry.metricsText()).toMatch(/ofp_integrity_degraded(\{[^}]*\})? 1/);
     });
 
+    it('labels that come before the first event of their run are kept over a restart', async () => {
+      const plane = await openPlane(open());
+      const log: Log = { topic: CONTROL, partition: 0, records: [recordOf(labelOf(pins, 'not-yet', 60), 0)] };
+      await drain(plane, [log], () => 0);
+      await plane.engine.checkpoint();
+      const again = await openPlane(open());
+      expect([...again.engine.runs].map(({ state }) => state.size)).toMatchObject([{ events: 0, labels: 1 }]);
+    });
+
     it('a process that was superseded writes nothing and serves nothing any more', async () => {
       const old = await openPlane(open());
       await drain(old, logs, () => 0);

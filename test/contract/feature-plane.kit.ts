@@ -3,8 +3,10 @@ import { join } from 'node:path';
 import { parse } from 'yaml';
 import { FeatureEngine } from '../../src/modules/feature-plane/feature-plane.engine.js';
 import { FEATURES_POLICY } from '../../src/modules/feature-plane/feature-plane.port.js';
+import { FeatureRebuilds } from '../../src/modules/feature-plane/feature-plane.rebuilds.js';
 import { FeaturePlaneService } from '../../src/modules/feature-plane/feature-plane.service.js';
 import { FeaturePlaneStore } from '../../src/modules/feature-plane/feature-plane.store.js';
+import type { ReplaySources } from '../../src/modules/run-operate/replay.port.js';
 import { systemActor } from '../../src/rails/actor.js';
 import type { Offset, TopicName } from '../../src/rails/eb-ref.js';
 import type { EventId } from '../../src/rails/envelope.schema.js';
@@ -17,6 +19,7 @@ import type { BusRecord, RecordBatch } from '../../src/substrate/bus/bus.port.js
 import { ManualClock } from '../../src/substrate/clock/manual.clock.js';
 import type { Database } from '../../src/substrate/database/database.port.js';
 import { StaticPolicies } from '../../src/substrate/policy/policy.port.js';
+import { NOWHERE } from '../support/no-rebuilds.js';
 import { recordedTelemetry, type RecordedTelemetry } from '../support/telemetry.js';
 
 /** Traffic and labels as the bus holds them, without a bus: batches are delivered as a test says. */
@@ -117,6 +120,7 @@ export function batchOf({ topic, partition, records }: Log, from: number, count:
 export interface Plane {
   readonly engine: FeatureEngine;
   readonly service: FeaturePlaneService;
+  readonly rebuilds: FeatureRebuilds;
   readonly clock: ManualClock;
   readonly telemetry: RecordedTelemetry;
 }
@@ -133,14 +137,17 @@ export const HANDBOOK = ['handbook_transaction', 'handbook_customer', 'handbook_
 export async function openPlane(
   database: Database,
   definitions: FeatureDefinitions = shippedDefinitions(...HANDBOOK),
+  { bus, objects }: ReplaySources = NOWHERE,
 ): Promise<Plane> {
   const policy = sealPolicy('ofp.features', 1, definitions as never);
   const policies = new StaticPolicies(new Map([[FEATURES_POLICY.policy_id, policy]]));
   const clock = new ManualClock();
   const telemetry = recordedTelemetry();
-  const engine = new FeatureEngine(new FeaturePlaneStore(database), clock, telemetry.telemetry, policies);
+  const store = new FeaturePlaneStore(database);
+  const engine = new FeatureEngine(store, clock, telemetry.telemetry, policies);
   await engine.onModuleInit();
-  return { engine, service: new FeaturePlaneService(engine), clock, telemetry };
+  const rebuilds = new FeatureRebuilds(engine, store, bus, objects, clock, telemetry.telemetry);
+  return { engine, service: new FeaturePlaneService(engine, rebuilds), rebuilds, clock, telemetry };
 }
 
 /** Delivers everything from where the memory stands, in an order that `choose` picks. */

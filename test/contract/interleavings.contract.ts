@@ -11,6 +11,7 @@ import { fromEpochMicros } from '../../src/rails/time.js';
 import { ManualClock } from '../../src/substrate/clock/manual.clock.js';
 import type { Database } from '../../src/substrate/database/database.port.js';
 import type { CallContext } from '../../src/substrate/rpc/rpc.port.js';
+import { noRebuild } from '../support/no-rebuilds.js';
 import { DEFINITIONS, engineOf, FakeGate, FakeLadder, fabricLife, GROUPS, pins } from './decision-fabric.kit.js';
 import {
   batchOf,
@@ -58,6 +59,9 @@ function recorded(of: readonly Payment[] = payments): readonly Log[] {
 
 /** As the fabric asks it over the wire, but without the wait: a test that never lets the fabric run ahead has nothing to wait for. */
 class AtOnce extends FeaturePlanePort {
+  live = noRebuild;
+  rebuild = noRebuild;
+
   constructor(private readonly plane: Plane) {
     super();
   }

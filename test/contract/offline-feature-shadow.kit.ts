@@ -32,7 +32,7 @@ import { schemaName } from '../../src/substrate/database/roles.js';
 import type { Tampering } from '../../src/substrate/objects/contract/kit.js';
 import type { Objects } from '../../src/substrate/objects/objects.port.js';
 import { StaticPolicies } from '../../src/substrate/policy/policy.port.js';
-import { openTestPostgres } from '../support/database.js';
+import { openTestPostgres, type TestPostgres } from '../support/database.js';
 import { openKafka } from '../support/kafka.js';
 import { freshTopic } from '../support/kafka-log.js';
 import { filesHarness, s3Harness } from '../support/objects-harness.js';
@@ -54,14 +54,17 @@ export interface ShadowGround {
   readonly bus: Bus;
   readonly objects: Objects;
   readonly tamper: (key: string, tampering: Tampering) => Promise<void>;
-  readonly database: (schema: 'ofs' | 'label_store' | 'ofp' | 'gov') => Database;
+  readonly database: (schema: 'ofs' | 'label_store' | 'ofp' | 'ieg' | 'gov') => Database;
   readonly close: () => Promise<void>;
 }
 
-/** On what `npm ci` brings, or on Postgres, Kafka and S3; topics are the test's own. */
-export async function openShadowGround(kind: 'embedded' | 'external'): Promise<ShadowGround> {
-  const postgres = await openTestPostgres(kind);
-  const schemas = ['ofs', 'label_store', 'ofp', 'gov'];
+/**
+ * On what `npm ci` brings, or on Postgres, Kafka and S3; topics are the test's own.
+ * @param shared a server for several grounds, each with a database of its own; its opener closes it
+ */
+export async function openShadowGround(kind: 'embedded' | 'external', shared?: TestPostgres): Promise<ShadowGround> {
+  const postgres = shared ?? (await openTestPostgres(kind));
+  const schemas = ['ofs', 'label_store', 'ofp', 'ieg', 'gov'];
   const place = await postgres.fresh({ schemas: kind === 'embedded' ? ['bus', ...schemas] : schemas });
   const opened =
     kind === 'embedded'
@@ -86,7 +89,7 @@ export async function openShadowGround(kind: 'embedded' | 'external'): Promise<S
       await store.close();
       await opened.close();
       await place.drop();
-      await postgres.close();
+      if (shared === undefined) await postgres.close();
     },
   };
 }

@@ -14,7 +14,10 @@ import type { UnitTable } from '../unit-table.js';
 const ENDED: ReadonlySet<string> = new Set(['COMPLETED', 'FAILED', 'ABORTED']);
 const JOB_ROLES = ['ops'] as const;
 /** Whom a kind asks, beside the role that runs it. */
-const ASKED: Readonly<Record<string, readonly DoorRole[]>> = { reconcile_run: ['sr', 'wsp', 'ig', 'labels', 'dla'] };
+const ASKED: Readonly<Record<string, readonly DoorRole[]>> = {
+  reconcile_run: ['sr', 'wsp', 'ig', 'labels', 'dla'],
+  backfill: ['ofp', 'ieg'],
+};
 
 export interface JobRunFlags extends DoorFlags {
   readonly purpose: string;

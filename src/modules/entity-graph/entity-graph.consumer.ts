@@ -1,7 +1,7 @@
 import { Controller } from '@nestjs/common';
 import type { RecordBatch } from '../../substrate/bus/bus.port.js';
 import { BusHandler } from '../../substrate/bus/bus.server.js';
-import { CONTROL, TRAFFIC } from '../../substrate/projection/projector.js';
+import { CONTROL, TRAFFIC } from '../../substrate/projection/projection.js';
 import { GraphEngine } from './entity-graph.engine.js';
 
 /** Traffic and labels into the graph. */

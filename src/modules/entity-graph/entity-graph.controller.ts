@@ -10,7 +10,7 @@ import { validatorOf } from '../../rails/validator.js';
 import { RequirePermission } from '../../substrate/http/principal.js';
 import { CURSOR, cursorBehind, documented, PageLimit } from '../../substrate/http/requests.js';
 import type { ProjectedRun } from '../../substrate/projection/runs.js';
-import { TRAFFIC } from '../../substrate/projection/projector.js';
+import { TRAFFIC } from '../../substrate/projection/projection.js';
 import { GraphEngine } from './entity-graph.engine.js';
 import { ContextsRequest, ContextsResponse } from './entity-graph.port.js';
 import { EntityGraphService } from './entity-graph.service.js';
@@ -33,6 +33,8 @@ export interface Answered {
 }
 
 export interface GraphStatus {
+  /** Which generation of the graph answers; 1 until a backfill has put another one in its place. */
+  readonly generation: number;
   readonly policy_rev: PolicyRev;
   readonly runs: readonly {
     readonly pins: object;
@@ -141,6 +143,7 @@ export class EntityGraphController {
   status(): GraphStatus {
     const { engine } = this;
     return {
+      generation: engine.owner.live,
       policy_rev: engine.policy.policy_rev,
       runs: [...engine.runs].map((run) => {
         const { events, identifiers } = run.state.size;

@@ -21,6 +21,7 @@ export class GraphEngine extends Projector<GraphState> implements OnModuleInit, 
     super(
       {
         name: 'ieg',
+        policyRev: policy.policy_rev,
         open: () => new GraphState(policy.body),
         types: [policy.body.event_type],
         fields,

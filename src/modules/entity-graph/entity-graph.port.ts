@@ -12,6 +12,7 @@ import { closed, safeInteger, type Sealed } from '../../rails/schema.js';
 import { UtcMicrosSchema } from '../../rails/time.js';
 import type { PolicyKind } from '../../substrate/policy/policy.port.js';
 import { EventPlaceSchema } from '../../substrate/projection/event-place.js';
+import { rebuildMethods, RebuildPort } from '../../substrate/projection/generation.schema.js';
 import type { CallContext } from '../../substrate/rpc/rpc.port.js';
 import { defineContract } from '../../substrate/rpc/rpc-contract.js';
 
@@ -75,7 +76,7 @@ export const NeighboursResponse = closed({
   integrity: Type.Union([Type.Literal('CLEAN'), Type.Literal('DEGRADED')]),
 });
 
-export abstract class EntityGraphPort {
+export abstract class EntityGraphPort extends RebuildPort {
   /** @throws RPC_ codes when it cannot be reached or the deadline ends first */
   abstract contexts(
     request: Static<typeof ContextsRequest>,
@@ -89,6 +90,7 @@ export abstract class EntityGraphPort {
 }
 
 export const ENTITY_GRAPH_CONTRACT = defineContract('ieg', {
+  ...rebuildMethods('rpc.call:ieg'),
   contexts: {
     request: ContextsRequest,
     response: ContextsResponse,

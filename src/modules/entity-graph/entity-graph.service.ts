@@ -5,7 +5,8 @@ import { graphContextOf } from '../../rails/graph/context.js';
 import { GraphState } from '../../rails/graph/graph-state.js';
 import type { RunPins } from '../../rails/pins.js';
 import { type EventPlace, eventAt } from '../../substrate/projection/event-place.js';
-import { TRAFFIC } from '../../substrate/projection/projector.js';
+import { TRAFFIC } from '../../substrate/projection/projection.js';
+import type { Generation, Live, RebuildOrder } from '../../substrate/projection/generation.schema.js';
 import type { CallContext } from '../../substrate/rpc/rpc.port.js';
 import { GraphEngine } from './entity-graph.engine.js';
 import {
@@ -16,11 +17,15 @@ import {
   type NeighboursRequest,
   type NeighboursResponse,
 } from './entity-graph.port.js';
+import { GraphRebuilds } from './entity-graph.rebuilds.js';
 
 /** Contexts from the memory of this process, all of one call of one version. */
 @Injectable()
 export class EntityGraphService extends EntityGraphPort {
-  constructor(private readonly engine: GraphEngine) {
+  constructor(
+    private readonly engine: GraphEngine,
+    private readonly rebuilds: GraphRebuilds,
+  ) {
     super();
   }
 
@@ -54,6 +59,14 @@ export class EntityGraphService extends EntityGraphPort {
       const integrity = run.invalid > 0 ? 'DEGRADED' : 'CLEAN';
       return Promise.resolve({ results, graph_version: vector.record(), integrity });
     });
+  }
+
+  live(): Promise<Live> {
+    return this.rebuilds.live();
+  }
+
+  async rebuild(order: RebuildOrder): Promise<Generation> {
+    return await this.rebuilds.rebuild(order);
   }
 
   #answers(pins: RunPins, triggers: readonly EventPlace[]): readonly ContextResult[] {

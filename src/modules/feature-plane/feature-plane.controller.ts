@@ -21,6 +21,8 @@ export interface FeatureGroupView {
 }
 
 export interface FeaturePlaneStatus {
+  /** Which generation of the state answers; 1 until a backfill has put another one in its place. */
+  readonly generation: number;
   readonly definitions: PolicyRev;
   readonly runs: readonly {
     readonly pins: object;
@@ -96,6 +98,7 @@ export class FeaturePlaneController {
   status(): FeaturePlaneStatus {
     const { engine } = this;
     return {
+      generation: engine.owner.live,
       definitions: engine.definitions.policy_rev,
       runs: [...engine.runs].map(({ pins, invalid, state }) => {
         const { events, keys, labels } = state.size;

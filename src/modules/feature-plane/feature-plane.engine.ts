@@ -11,7 +11,8 @@ import { FEATURES_POLICY } from './feature-plane.port.js';
 import { FeatureSignals } from './feature-plane.signals.js';
 import { FeaturePlaneStore } from './feature-plane.store.js';
 
-export { CONTROL, featureEventOf, TRAFFIC } from '../../substrate/projection/projector.js';
+export { featureEventOf } from '../../substrate/projection/fold.js';
+export { CONTROL, TRAFFIC } from '../../substrate/projection/projection.js';
 
 /** The feature state of every run, projected from traffic and labels by the definitions in force. */
 @Injectable()
@@ -27,6 +28,7 @@ export class FeatureEngine extends Projector<FeatureState> implements OnModuleIn
     super(
       {
         name: 'ofp',
+        policyRev: policy.policy_rev,
         open: () => new FeatureState(plan),
         types: plan.streams.map(({ eventType }) => eventType),
         fields: keptFields(plan),

@@ -6,6 +6,7 @@ import { RunPinsSchema } from '../../rails/pins.js';
 import { closed, type Sealed } from '../../rails/schema.js';
 import type { PolicyKind } from '../../substrate/policy/policy.port.js';
 import { EventPlaceSchema } from '../../substrate/projection/event-place.js';
+import { rebuildMethods, RebuildPort } from '../../substrate/projection/generation.schema.js';
 import type { CallContext } from '../../substrate/rpc/rpc.port.js';
 import { defineContract } from '../../substrate/rpc/rpc-contract.js';
 
@@ -43,7 +44,7 @@ export type SnapshotResult = Sealed<typeof SnapshotResultSchema>;
 /** One result per trigger, in their order; all that are served stand on one basis. */
 export const SnapshotsResponse = closed({ results: Type.Array(SnapshotResultSchema) });
 
-export abstract class FeaturePlanePort {
+export abstract class FeaturePlanePort extends RebuildPort {
   /** @throws OFP_GROUP_UNKNOWN; RPC_ codes when it cannot be reached or the deadline ends first */
   abstract snapshots(
     request: Static<typeof SnapshotsRequest>,
@@ -52,6 +53,7 @@ export abstract class FeaturePlanePort {
 }
 
 export const FEATURE_PLANE_CONTRACT = defineContract('ofp', {
+  ...rebuildMethods('rpc.call:ofp'),
   snapshots: {
     request: SnapshotsRequest,
     response: SnapshotsResponse,

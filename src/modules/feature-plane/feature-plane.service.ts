@@ -5,6 +5,7 @@ import { FeatureState } from '../../rails/features/feature-state.js';
 import { type FeatureSnapshot, snapshotOf } from '../../rails/features/snapshot.js';
 import type { RunPins } from '../../rails/pins.js';
 import { type EventPlace, eventAt } from '../../substrate/projection/event-place.js';
+import type { Generation, Live, RebuildOrder } from '../../substrate/projection/generation.schema.js';
 import type { CallContext } from '../../substrate/rpc/rpc.port.js';
 import { FeatureEngine } from './feature-plane.engine.js';
 import {
@@ -13,13 +14,17 @@ import {
   type SnapshotsRequest,
   type SnapshotsResponse,
 } from './feature-plane.port.js';
+import { FeatureRebuilds } from './feature-plane.rebuilds.js';
 
 /** Snapshots from the memory of this process, all of one call on one basis. */
 @Injectable()
 export class FeaturePlaneService extends FeaturePlanePort {
   readonly #groups: ReadonlySet<string>;
 
-  constructor(private readonly engine: FeatureEngine) {
+  constructor(
+    private readonly engine: FeatureEngine,
+    private readonly rebuilds: FeatureRebuilds,
+  ) {
     super();
     this.#groups = new Set(engine.plan.groups.map(({ definition }) => definition.name));
   }
@@ -42,6 +47,14 @@ export class FeaturePlaneService extends FeaturePlanePort {
       // The rows of the wire form are mutable arrays; these are the very same values.
       return { results } as Static<typeof SnapshotsResponse>;
     });
+  }
+
+  live(): Promise<Live> {
+    return this.rebuilds.live();
+  }
+
+  async rebuild(order: RebuildOrder): Promise<Generation> {
+    return await this.rebuilds.rebuild(order);
   }
 
   #answers(pins: RunPins, triggers: readonly EventPlace[], groups: ReadonlySet<string>): readonly SnapshotResult[] {

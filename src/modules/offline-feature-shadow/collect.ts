@@ -3,9 +3,10 @@ import { digestCanonical } from '../../rails/canonical-json.js';
 import type { Offset, TopicName } from '../../rails/eb-ref.js';
 import { peekEventType, readEvent } from '../../rails/events/read-event.js';
 import type { Basis } from '../../rails/basis.js';
+import { piecesOf } from '../../substrate/bus/stretch.js';
 import type { BuildPlan, Range } from './dataset.schema.js';
 import { CONTROL, startOf, TRAFFIC } from './replay-basis.js';
-import { type ArchiveEvidence, piecesOf, readPiece, type ReplayRecord, type Sources } from './replay-source.js';
+import { type ArchiveEvidence, readPiece, type ReplayRecord, type Sources } from './replay-source.js';
 import { type SpoolKind, SpoolWriter } from './spool.js';
 
 /** What follows from decisions: no feature counts it. */
@@ -62,7 +63,7 @@ async function copied(
   for (const kind of kinds) writers.set(kind, await SpoolWriter.open(folder, kind, partition));
   const taken = (): number => [...writers.values()].reduce((sum, { records }) => sum + records, 0);
   const read: Omit<Range, 'digest'>[] = [];
-  for (const piece of await piecesOf(sources, plan.source, { topic, partition, start, end })) {
+  for (const piece of await piecesOf(sources.bus, plan.source, { topic, partition, start, end })) {
     const before = taken();
     let records_read = 0;
     let evidence: ArchiveEvidence | undefined;

@@ -1,14 +1,21 @@
 import { advance, type Basis, emptyBasis, nextOffset } from '../../rails/basis.js';
 import { asTopicName, type Offset, type TopicName } from '../../rails/eb-ref.js';
-import { isProbityError, ProbityError } from '../../rails/errors/probity-error.js';
+import { ProbityError } from '../../rails/errors/probity-error.js';
 import { toEpochMicros } from '../../rails/time.js';
 import type { Bus, PartitionMarks } from '../../substrate/bus/bus.port.js';
+import type { ChunkErrors } from '../run-operate/archive.port.js';
 import type { BasisSelector, BuildPlan } from './dataset.schema.js';
 
 export const TRAFFIC = asTopicName('fp.bus.traffic.v1');
 export const CONTROL = asTopicName('fp.bus.control.v1');
 export const TOPICS: readonly TopicName[] = [TRAFFIC, CONTROL];
 const POLL_WAIT_MS = 5_000;
+/** What the failures of a replay are called here. */
+export const REPLAY_FAILURES: ChunkErrors = {
+  gap: 'OFS_REPLAY_BASIS_GAP',
+  unresolved: 'OFS_BASIS_UNRESOLVED',
+  mismatch: 'OFS_REPLAY_BASIS_MISMATCH',
+};
 
 export interface ResolvedBasis {
   readonly start: BuildPlan['replay_start'];
@@ -90,48 +97,4 @@ async function firstAfter(
     }
   }
   return low as Offset;
-}
-
-/** Reads a stretch of a partition whole, batch by batch. @throws OFS_REPLAY_BASIS_GAP where a part of it is gone */
-export async function* readStretch(
-  bus: Bus,
-  {
-    topic,
-    partition,
-    start,
-    end,
-  }: { readonly topic: TopicName; readonly partition: number; readonly start: Offset; readonly end: Offset },
-  signal: AbortSignal,
-) {
-  if (start >= end) return;
-  const mark = (await bus.marks(topic)).find((each) => each.partition === partition);
-  if (mark === undefined || mark.highWater < end)
-    throw new ProbityError('OFS_BASIS_UNRESOLVED', `${topic}/${partition} does not reach ${end}`);
-  if (mark.lowWater > start)
-    throw gap(topic, partition, `begins at ${mark.lowWater}, and ${start} was to be read`, mark.lowWater);
-  const reader = await bus.openReader([{ topic, partition, offset: start }]);
-  try {
-    for (let next: Offset = start; next < end;) {
-      signal.throwIfAborted();
-      const batches = await reader.poll({ recordsMax: 1_000, waitMs: POLL_WAIT_MS });
-      // There are records up to the mark: one that is waited for so long is held back by an append that has not ended.
-      if (batches.length === 0)
-        throw new ProbityError('BUS_UNAVAILABLE', `${topic}/${partition} gave nothing at ${next} of ${end}`);
-      for (const batch of batches) {
-        yield batch.records.filter(({ offset }) => offset < end);
-        next = batch.nextOffset;
-      }
-    }
-  } catch (error) {
-    if (isProbityError(error, 'BUS_OUT_OF_RETENTION')) throw gap(topic, partition, 'was trimmed while it was read');
-    throw error;
-  } finally {
-    await reader.close();
-  }
-}
-
-function gap(topic: string, partition: number, says: string, lowWater?: number): ProbityError {
-  return new ProbityError('OFS_REPLAY_BASIS_GAP', `${topic}/${partition} ${says}`, {
-    data: { topic, partition, ...(lowWater === undefined ? {} : { low_water: lowWater }) },
-  });
 }

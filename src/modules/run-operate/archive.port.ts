@@ -5,6 +5,7 @@ import type { CallContext } from '../../substrate/rpc/rpc.port.js';
 import { defineContract } from '../../substrate/rpc/rpc-contract.js';
 import { ChunkSchema } from './archive/chunk.core.js';
 
+export { type ChunkErrors, readChunkBesideBus } from './archive/chunk-beside-bus.js';
 export { readChunk } from './archive/chunk-reader.js';
 export { type ArchivedRecord, type Chunk, ChunkSchema } from './archive/chunk.core.js';
 

@@ -11,7 +11,9 @@ import { JobSchedule } from './jobs/job.schedule.js';
 import { JobStore } from './jobs/job.store.js';
 import { JobsController } from './jobs/jobs.controller.js';
 import { JobsService } from './jobs/jobs.service.js';
+import { BackfillPlans } from './jobs/backfill-plans.js';
 import { ArchiveVerifyJob } from './jobs/kinds/archive-verify.job.js';
+import { BackfillJob } from './jobs/kinds/backfill.job.js';
 import { ReconcileRunJob } from './jobs/kinds/reconcile-run.job.js';
 import { RunReporter } from './reports/run-reporter.js';
 import { Leases } from './leases.js';
@@ -40,11 +42,13 @@ import { RunOperateStore } from './run-operate.store.js';
     ArchiveVerificationService,
     ArchiveWriter,
     ArchiveVerifyJob,
+    BackfillJob,
+    BackfillPlans,
     ReconcileRunJob,
     RunReporter,
     {
       provide: JobKinds,
-      inject: [ArchiveVerifyJob, ReconcileRunJob],
+      inject: [ArchiveVerifyJob, BackfillJob, ReconcileRunJob],
       useFactory: (...kinds: readonly JobKind[]) => new JobKinds(kinds),
     },
     JobStore,

@@ -24,6 +24,7 @@ import { OBJECTS_ERRORS } from './objects.errors.js';
 import { POSTURE_ERRORS } from './posture.errors.js';
 import { OPS_ERRORS } from './ops.errors.js';
 import { RAILS_ERRORS } from './rails.errors.js';
+import { REPLAY_ERRORS } from './replay.errors.js';
 import { REGISTRY_ERRORS } from './model-registry.errors.js';
 import { RPC_ERRORS } from './rpc.errors.js';
 
@@ -54,6 +55,7 @@ export const ERROR_FAMILIES: readonly { readonly title: string; readonly errors:
   { title: 'Actions Layer', errors: ACTION_ERRORS },
   { title: 'Decision Log/Audit', errors: AUDIT_ERRORS },
   { title: 'Run/Operate', errors: OPS_ERRORS },
+  { title: 'Backfill and replay', errors: REPLAY_ERRORS },
   { title: 'Governance', errors: GOVERNANCE_ERRORS },
   { title: 'Learning', errors: LEARNING_ERRORS },
 ];
@@ -74,6 +76,7 @@ export const ERRORS = {
   ...OPS_ERRORS,
   ...RAILS_ERRORS,
   ...REGISTRY_ERRORS,
+  ...REPLAY_ERRORS,
   ...RPC_ERRORS,
   ...DECISION_ERRORS,
   ...EDGE_ERRORS,

@@ -18,6 +18,15 @@ export interface FeatureEvent {
 /** The place of an event in the table, used again after its release. */
 export type Slot = number;
 
+/** An event in one of the histories that hold it: where it stands, and all that is kept of it. */
+export interface HeldEvent {
+  readonly ts: number;
+  readonly partition: number;
+  readonly offset: number;
+  /** The history, the event, its members. */
+  row(): readonly (string | number | null)[];
+}
+
 const START_SLOTS = 1_024;
 /** In a column of texts: the event has no such text. */
 export const NO_TEXT = -1;
@@ -85,6 +94,29 @@ export class EventTable {
     this.ids[slot] = '' as EventId;
     this.#free.push(slot);
     return true;
+  }
+
+  /** @param history names what holds it */
+  held(slot: Slot, history: string): HeldEvent {
+    return {
+      ts: this.tsOf(slot),
+      partition: this.partition[slot] ?? 0,
+      offset: this.offset[slot] ?? 0,
+      row: () => [history, ...this.#rowOf(slot)],
+    };
+  }
+
+  #rowOf(slot: Slot): readonly (string | number | null)[] {
+    const place = [this.idOf(slot), this.tsOf(slot), this.partition[slot] ?? 0, this.offset[slot] ?? 0];
+    const texts = [...this.#texts.values()].map((column) => {
+      const text = column[slot] ?? NO_TEXT;
+      return text === NO_TEXT ? null : this.dictionary.textOf(text);
+    });
+    const numbers = [...this.#numbers.values()].map((column) => {
+      const number = column[slot] ?? Number.NaN;
+      return Number.isNaN(number) ? null : number;
+    });
+    return [...place, ...texts, ...numbers];
   }
 
   tsOf(slot: Slot): number {

@@ -1,6 +1,6 @@
 import { type EpochMicros } from '../time.js';
 import { evaluateGroup, type FeatureValue, type History } from './evaluate.js';
-import { EventTable, type FeatureEvent, type Slot } from './event-table.js';
+import { EventTable, type FeatureEvent, type HeldEvent, type Slot } from './event-table.js';
 import { KeyLog } from './key-log.js';
 import { type LabelFact, LabelTable } from './label-table.js';
 import type { FeatureSetPlan, GroupPlan, StreamPlan } from './plan.js';
@@ -64,6 +64,21 @@ export class FeatureState {
       labels: this.#labels.size,
       texts: this.#table.dictionary.size,
     };
+  }
+
+  /** The newest event's time when what lies a horizon before it was let go for the last time. */
+  get sweptAt(): number {
+    return this.#sweptAt;
+  }
+
+  /** Each event once for each history that holds it. Whoever walks over it may let others work in between; a sweep meanwhile spoils the walk. */
+  *heldEvents(): Generator<HeldEvent, void> {
+    for (const [stream, logs] of this.#logs.entries())
+      for (const [key, log] of logs) for (const slot of log.slots()) yield this.#table.held(slot, `${stream}\n${key}`);
+  }
+
+  heldLabels(): Iterable<LabelFact> {
+    return this.#labels.facts();
   }
 
   /** Events of this run, each identity once: admission sees to that, and offsets to the rest. */

@@ -32,6 +32,11 @@ export class KeyLog {
     return this.#slots.length;
   }
 
+  /** A copy of what it holds, for whoever walks over it while it goes on. */
+  slots(): readonly Slot[] {
+    return this.#slots.slice(this.#head);
+  }
+
   at(position: number): Slot {
     return this.#slots[position] ?? -1;
   }

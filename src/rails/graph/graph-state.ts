@@ -1,6 +1,6 @@
 import { canonicalJson } from '../canonical-json.js';
 import type { EpochMicros } from '../time.js';
-import { EventTable, type FeatureEvent, NO_TEXT, type Slot } from '../features/event-table.js';
+import { EventTable, type FeatureEvent, type HeldEvent, NO_TEXT, type Slot } from '../features/event-table.js';
 import type { Cut } from '../features/feature-state.js';
 import { KeyLog } from '../features/key-log.js';
 import { type LabelFact, LabelTable } from '../features/label-table.js';
@@ -82,6 +82,24 @@ export class GraphState {
       identifiers: this.#logs.reduce((sum, { size }) => sum + size, 0),
       labels: this.#labels.size,
     };
+  }
+
+  /** The newest event's time when what lies a horizon before it was let go for the last time. */
+  get sweptAt(): number {
+    return this.#sweptAt;
+  }
+
+  /** As feature states do: each event once for each identifier that it names. */
+  *heldEvents(): Generator<HeldEvent, void> {
+    for (const [type, logs] of this.#logs.entries())
+      for (const [text, log] of logs) {
+        const history = `${this.#types[type] ?? ''}\n${this.#table.dictionary.textOf(text)}`;
+        for (const slot of log.slots()) yield this.#table.held(slot, history);
+      }
+  }
+
+  heldLabels(): Iterable<LabelFact> {
+    return this.#labels.facts();
   }
 
   apply(events: readonly FeatureEvent[]): void {

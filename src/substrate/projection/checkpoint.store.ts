@@ -3,14 +3,7 @@ import type { ErrorCode } from '../../rails/errors/registry.js';
 import type { RunPins } from '../../rails/pins.js';
 import type { Offset, Position } from '../bus/bus.port.js';
 import type { Database, Transaction } from '../database/database.port.js';
-import type { SegmentKind } from './segments.js';
-
-export interface StoredSegment {
-  readonly kind: SegmentKind;
-  readonly rows: number;
-  readonly newestMicros: number;
-  readonly bytes: Buffer;
-}
+import type { SegmentKind, StoredSegment } from './segments.js';
 
 export interface RunCheckpoint {
   readonly pins: RunPins;
@@ -29,8 +22,17 @@ export interface InvalidRecord {
   readonly pinsDigest: string | null;
 }
 
-export interface Checkpoint {
+/** Who writes: the process of the highest fence, as long as it serves the generation that the database names. */
+export interface Owner {
   readonly fence: number;
+  /** The generation that is served. */
+  readonly live: number;
+}
+
+export interface Checkpoint {
+  readonly owner: Owner;
+  /** What is written: the one that is served, or one beside it. */
+  readonly generation: number;
   readonly positions: readonly Position[];
   readonly runs: readonly RunCheckpoint[];
   readonly invalid: readonly InvalidRecord[];
@@ -67,10 +69,10 @@ export class CheckpointStore {
    * Takes over: from now on nobody with a lower fence writes. Where the segments keep other members than these definitions read, they are
    * let go with the vector, and the state is rebuilt from the bus.
    */
-  async takeOver(keptDigest: string): Promise<{ readonly fence: number; readonly rebuilt: boolean }> {
+  async takeOver(keptDigest: string): Promise<{ readonly owner: Owner; readonly rebuilt: boolean }> {
     return await this.database.transaction(async (transaction) => {
-      const { rows } = await transaction.query<{ fence: number; kept_digest: string | null }>(
-        'update owner set fence = fence + 1 returning fence, kept_digest',
+      const { rows } = await transaction.query<{ fence: number; generation: number; kept_digest: string | null }>(
+        'update owner set fence = fence + 1 returning fence, generation, kept_digest',
       );
       const [owner] = rows;
       if (owner === undefined) throw new ProbityError(this.errors.damaged, 'the row of the owner is missing');
@@ -78,17 +80,20 @@ export class CheckpointStore {
       if (rebuilt) {
         for (const table of ['segments', 'runs', 'positions', 'invalid'])
           await transaction.query(`delete from ${table}`);
+        await transaction.query(`update generations set state = 'DISCARDED' where generation <> $1`, [
+          owner.generation,
+        ]);
       }
       await transaction.query('update owner set kept_digest = $1', [keptDigest]);
-      return { fence: owner.fence, rebuilt };
+      return { owner: { fence: owner.fence, live: owner.generation }, rebuilt };
     });
   }
 
-  async positions(): Promise<readonly Position[]> {
-    const { rows } = await this.database.query<{ topic: string; partition: number; next_offset: Offset }>({
-      text: 'select topic, partition, next_offset from positions',
-      readOnly: true,
-    });
+  async positions(generation: number): Promise<readonly Position[]> {
+    const { rows } = await this.database.query<{ topic: string; partition: number; next_offset: Offset }>(
+      { text: 'select topic, partition, next_offset from positions where generation = $1', readOnly: true },
+      [generation],
+    );
     return rows.map(({ topic, partition, next_offset }) => ({
       topic: topic as Position['topic'],
       partition,
@@ -96,13 +101,17 @@ export class CheckpointStore {
     }));
   }
 
-  async runs(): Promise<readonly StoredRun[]> {
-    const { rows } = await this.database.query<{ run: number; pins: RunPins; pins_digest: string; invalid: number }>({
-      text: `select run, pins, pins_digest,
-               (select count(*)::integer from invalid where invalid.pins_digest = runs.pins_digest) as invalid
-             from runs order by run`,
-      readOnly: true,
-    });
+  async runs(generation: number): Promise<readonly StoredRun[]> {
+    const { rows } = await this.database.query<{ run: number; pins: RunPins; pins_digest: string; invalid: number }>(
+      {
+        text: `select run, pins, pins_digest,
+                 (select count(*)::integer from invalid
+                  where invalid.pins_digest = runs.pins_digest and invalid.generation = runs.generation) as invalid
+               from runs where generation = $1 order by run`,
+        readOnly: true,
+      },
+      [generation],
+    );
     return rows.map(({ run, pins, pins_digest, invalid }) => ({ run, pins, pinsDigest: pins_digest, invalid }));
   }
 
@@ -131,34 +140,54 @@ export class CheckpointStore {
     }
   }
 
-  /** State and vector in one transaction (law R5). @throws the code for `superseded` when another process has taken over */
-  async save({ fence, positions, runs, invalid }: Checkpoint): Promise<void> {
-    await this.database.transaction(async (transaction) => {
-      const { count } = await transaction.query('select 1 from owner where fence = $1 for update', [fence]);
-      if (count === 0) throw new ProbityError(this.errors.superseded, 'another process keeps this state now');
-      for (const run of runs) await saveRun(transaction, run);
-      if (invalid.length > 0) await saveInvalid(transaction, invalid);
+  /**
+   * State and vector in one transaction (law R5).
+   * @param also belongs to the same step
+   * @throws the code for `superseded` when another process has taken over
+   */
+  async save(
+    { owner, generation, positions, runs, invalid }: Checkpoint,
+    also?: (transaction: Transaction) => Promise<void>,
+  ): Promise<void> {
+    await this.owned(owner, async (transaction) => {
+      for (const run of runs) await saveRun(transaction, generation, run);
+      if (invalid.length > 0) await saveInvalid(transaction, generation, invalid);
       await transaction.query(
-        `insert into positions (topic, partition, next_offset)
-         select * from unnest($1::text[], $2::integer[], $3::bigint[])
-         on conflict (topic, partition) do update set next_offset = excluded.next_offset`,
+        `insert into positions (generation, topic, partition, next_offset)
+         select $1, * from unnest($2::text[], $3::integer[], $4::bigint[])
+         on conflict (generation, topic, partition) do update set next_offset = excluded.next_offset`,
         [
+          generation,
           positions.map(({ topic }) => topic),
           positions.map(({ partition }) => partition),
           positions.map(({ offset }) => offset),
         ],
       );
+      await also?.(transaction);
+    });
+  }
+
+  /** One step of the owner. @throws the code for `superseded` */
+  async owned<Result>({ fence, live }: Owner, work: (transaction: Transaction) => Promise<Result>): Promise<Result> {
+    return await this.database.transaction(async (transaction) => {
+      const { count } = await transaction.query('select 1 from owner where fence = $1 and generation = $2 for update', [
+        fence,
+        live,
+      ]);
+      if (count === 0) throw new ProbityError(this.errors.superseded, 'another process keeps this state now');
+      return await work(transaction);
     });
   }
 }
 
 /** One round trip per run and step: a checkpoint has few runs, whatever the number of its events. */
-async function saveRun(transaction: Transaction, run: RunCheckpoint): Promise<void> {
+async function saveRun(transaction: Transaction, generation: number, run: RunCheckpoint): Promise<void> {
   const { rows } = await transaction.query<{ run: number }>(
-    `with known as (select run from runs where pins_digest = $2),
-          made as (insert into runs (pins, pins_digest) select $1, $2 where not exists (select from known) returning run)
+    `with known as (select run from runs where pins_digest = $2 and generation = $3),
+          made as (insert into runs (pins, pins_digest, generation)
+                   select $1, $2, $3 where not exists (select from known) returning run)
      select run from known union all select run from made`,
-    [JSON.stringify(run.pins), run.pinsDigest],
+    [JSON.stringify(run.pins), run.pinsDigest, generation],
   );
   const number = rows[0]?.run;
   if (number === undefined) throw new ProbityError('INTERNAL', 'a run has no number');
@@ -192,12 +221,17 @@ async function merge(transaction: Transaction, run: number, kind: SegmentKind): 
   );
 }
 
-async function saveInvalid(transaction: Transaction, invalid: readonly InvalidRecord[]): Promise<void> {
+async function saveInvalid(
+  transaction: Transaction,
+  generation: number,
+  invalid: readonly InvalidRecord[],
+): Promise<void> {
   await transaction.query(
-    `insert into invalid (topic, partition, record_offset, reason, detail, pins_digest)
-     select * from unnest($1::text[], $2::integer[], $3::bigint[], $4::text[], $5::text[], $6::text[])
+    `insert into invalid (generation, topic, partition, record_offset, reason, detail, pins_digest)
+     select $1, * from unnest($2::text[], $3::integer[], $4::bigint[], $5::text[], $6::text[], $7::text[])
      on conflict do nothing`,
     [
+      generation,
       invalid.map(({ topic }) => topic),
       invalid.map(({ partition }) => partition),
       invalid.map(({ offset }) => offset),

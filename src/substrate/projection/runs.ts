@@ -1,21 +1,29 @@
 import { digestCanonical } from '../../rails/canonical-json.js';
 import type { Digest } from '../../rails/digest.js';
-import type { FeatureEvent } from '../../rails/features/event-table.js';
+import type { FeatureEvent, HeldEvent } from '../../rails/features/event-table.js';
 import { keepEvent, keepLabel, type KeptEvent, type KeptLabel } from '../../rails/features/kept.js';
 import type { LabelFact } from '../../rails/features/label-table.js';
 import type { RunPins } from '../../rails/pins.js';
 import type { EpochMicros } from '../../rails/time.js';
 
 /** What events and facts are folded into: a function of their set, whatever the order in which they come (law R11). */
-export interface ProjectedState {
+export interface FoldedState {
   /** Time of the newest event that was applied; null before the first. */
   readonly newest: EpochMicros | null;
   apply(events: readonly FeatureEvent[]): void;
   applyLabels(facts: readonly LabelFact[]): void;
 }
 
+/** One that can be looked through while it answers. */
+export interface ProjectedState extends FoldedState {
+  /** The newest event's time when what lies a horizon before it was let go for the last time: no event is let go as long as it stands. */
+  readonly sweptAt: number;
+  heldEvents(): Iterable<HeldEvent>;
+  heldLabels(): Iterable<LabelFact>;
+}
+
 /** The state of one run in memory, and what of it no checkpoint holds yet. */
-export interface ProjectedRun<State extends ProjectedState> {
+export interface ProjectedRun<State extends FoldedState> {
   readonly pins: RunPins;
   readonly pinsDigest: Digest;
   readonly state: State;
@@ -29,13 +37,13 @@ export interface ProjectedRun<State extends ProjectedState> {
  * The runs by their pins, all five: a wall that nothing crosses (law R1). A state is a function of the set of events and facts given to
  * it, so that reading a checkpoint and applying live records are the same act.
  */
-export class ProjectedRuns<State extends ProjectedState> {
+export class ProjectedRuns<State extends FoldedState> {
   readonly #runs = new Map<string, ProjectedRun<State>>();
   readonly #digests = new Map<string, Digest>();
 
   constructor(
     private readonly openState: () => State,
-    private readonly fields: readonly string[],
+    readonly fields: readonly string[],
   ) {}
 
   [Symbol.iterator](): IterableIterator<ProjectedRun<State>> {

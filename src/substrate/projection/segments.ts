@@ -1,21 +1,46 @@
+import { promisify } from 'node:util';
+import { gunzip, gzip } from 'node:zlib';
 import { type KeptEvent, type KeptLabel } from '../../rails/features/kept.js';
 
 export type SegmentKind = 'events' | 'labels';
 
+const packed = promisify(gzip);
+const unpacked = promisify(gunzip);
+
+export interface StoredSegment {
+  readonly kind: SegmentKind;
+  readonly rows: number;
+  readonly newestMicros: number;
+  readonly bytes: Buffer;
+}
+
 /** Part of a checkpoint before it is compressed: one JSON array a line. */
-export interface SegmentText {
+interface SegmentText {
   readonly kind: SegmentKind;
   readonly rows: number;
   readonly newestMicros: number;
   readonly text: string;
 }
 
-export function eventsSegment(events: readonly KeptEvent[]): SegmentText {
-  return segment('events', events, ([, , ts]) => ts);
+export async function packedSegments(
+  events: readonly KeptEvent[],
+  facts: readonly KeptLabel[],
+): Promise<readonly StoredSegment[]> {
+  const texts: SegmentText[] = [];
+  if (events.length > 0) texts.push(segment('events', events, ([, , ts]) => ts));
+  if (facts.length > 0) texts.push(segment('labels', facts, ([, , observed]) => observed));
+  return await Promise.all(
+    texts.map(async ({ kind, rows, newestMicros, text }) => ({
+      kind,
+      rows,
+      newestMicros,
+      bytes: await packed(text, { level: 1 }),
+    })),
+  );
 }
 
-export function labelsSegment(labels: readonly KeptLabel[]): SegmentText {
-  return segment('labels', labels, ([, , observed]) => observed);
+export async function unpackedText({ bytes }: StoredSegment): Promise<string> {
+  return (await unpacked(bytes)).toString('utf8');
 }
 
 /** @throws SyntaxError for text that no segment has */

@@ -10,6 +10,11 @@ export interface JobWork {
   readonly signal: AbortSignal;
 }
 
+export interface JobFault {
+  readonly code: string;
+  readonly says: string;
+}
+
 /**
  * One kind of job. It may be run again from its beginning after a crash, so its effects are those of running it once. What it throws for good is a code
  * that is not retryable; everything else is tried again.
@@ -22,8 +27,12 @@ export interface JobKind {
   run(scope: JsonObject, work: JobWork): Promise<JsonObject>;
   /** Looks at what was done once more, by other means than those that did it. */
   verify(scope: JsonObject, outputs: JsonObject, work: JobWork): Promise<JsonObject>;
+  /** Why a scope of the right form is not to be run; null when it may. */
+  refuses?(scope: JsonObject): string | null;
   /** What it tells beside that it was done: facts in the transaction of its last step. */
-  tells?(outputs: JsonObject): readonly Told[];
+  tells?(outputs: JsonObject, verified: JsonObject): readonly Told[];
+  /** The same of one that failed. */
+  tellsFailure?(scope: JsonObject, fault: JobFault): readonly Told[];
 }
 
 /** The kinds that there are. */
@@ -43,6 +52,10 @@ export class JobKinds {
     return [...this.#kinds.values()].map(({ kind: { kind, summary, scope } }) => ({ kind, summary, scope }));
   }
 
+  find(name: string): JobKind | undefined {
+    return this.#kinds.get(name)?.kind;
+  }
+
   /** @throws OPS_JOB_INVALID for a kind or scope that is none: what is not declared in full is not run */
   demand(name: string, scope: JsonObject): JobKind {
     const found = this.#kinds.get(name);
@@ -52,8 +65,8 @@ export class JobKinds {
         `there is no job of this kind; there are ${[...this.#kinds.keys()].join(', ')}`,
       );
     const verdict = found.scope.check(scope);
-    if (verdict.ok) return found.kind;
-    const { at, says } = verdict.fault;
-    throw new ProbityError('OPS_JOB_INVALID', `scope${at} ${says}`);
+    const why = verdict.ok ? (found.kind.refuses?.(scope) ?? null) : `${verdict.fault.at} ${verdict.fault.says}`;
+    if (why === null) return found.kind;
+    throw new ProbityError('OPS_JOB_INVALID', `scope${why}`);
   }
 }

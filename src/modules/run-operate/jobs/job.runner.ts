@@ -13,6 +13,7 @@ import { Objects } from '../../../substrate/objects/objects.port.js';
 import { Policies } from '../../../substrate/policy/policy.port.js';
 import { Telemetry } from '../../../substrate/telemetry/telemetry.port.js';
 import { type Lease, Leases } from '../leases.js';
+import type { Told } from '../operation-facts.js';
 import { JobKinds } from './job-kind.js';
 import { hasEnded, type JobReceipt, JobReceiptSchema, type JobState, type JobStatus } from './job.schema.js';
 import { JobStore, leaseName } from './job.store.js';
@@ -177,10 +178,17 @@ export class JobRunner implements OnApplicationBootstrap, OnModuleDestroy {
     return ref;
   }
 
+  #told({ kind: name, scope }: JobStatus, { outputs, verified, fault }: JobReceipt): readonly Told[] {
+    const kind = this.kinds.find(name);
+    if (fault !== undefined) return kind?.tellsFailure?.(scope, fault) ?? [];
+    return outputs === null || verified === null ? [] : (kind?.tells?.(outputs, verified) ?? []);
+  }
+
   async #settle(job: JobStatus, lease: Lease, ref: Ref, startedMs: number): Promise<void> {
     const { op_id, kind } = job;
-    const { outcome, outputs, fault } = await readReceipt(this.objects, ref);
-    const told = outputs === null || outcome === 'FAILED' ? [] : this.kinds.demand(kind, job.scope).tells?.(outputs);
+    const receipt = await readReceipt(this.objects, ref);
+    const { outcome, fault } = receipt;
+    const told = this.#told(job, receipt);
     if (!(await this.store.advance(op_id, lease, outcome, { receipt: ref, ...fault }, told))) return;
     this.#ended.add(1, { kind, state: outcome, code: fault?.code ?? 'none' });
     this.#duration.record((this.clock.monotonicMs() - startedMs) / 1_000, { kind, state: outcome });

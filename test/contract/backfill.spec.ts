@@ -1,0 +1,6 @@
+import { describe } from '@jest/globals';
+import { backfillSuite } from './backfill.contract.js';
+
+describe('backfill, embedded', () => {
+  backfillSuite('embedded');
+});

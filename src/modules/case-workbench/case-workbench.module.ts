@@ -9,6 +9,7 @@ import { CaseLabels } from './case-labels.job.js';
 import { CaseMarks } from './case-marks.job.js';
 import { CaseMarksStore } from './case-marks.store.js';
 import { CaseNeighbours } from './case-neighbours.js';
+import { CasePositions } from './case-positions.js';
 import { CaseWorkbenchConsumer } from './case-workbench.consumer.js';
 import { CaseWorkbenchController } from './case-workbench.controller.js';
 import { CaseWorkbenchService } from './case-workbench.service.js';
@@ -27,6 +28,7 @@ import { CaseWorkbenchStore } from './case-workbench.store.js';
     CaseMarks,
     CaseMarksStore,
     CaseNeighbours,
+    CasePositions,
     CaseWorkbenchService,
     CaseWorkbenchStore,
     DecisionSources,

@@ -1,4 +1,5 @@
 import { Module } from '@nestjs/common';
+import { BuildHolds } from './build-holds.js';
 import { BuildPace } from './build-pace.js';
 import { BuildJobs } from './build.job.js';
 import { DatasetBuild } from './dataset-build.js';
@@ -10,6 +11,7 @@ import { OfflineFeatureShadowStore } from './offline-feature-shadow.store.js';
 @Module({
   controllers: [OfflineFeatureShadowController],
   providers: [
+    BuildHolds,
     BuildJobs,
     BuildPace,
     DatasetBuild,

@@ -32,6 +32,7 @@ import { Peers } from './peers.js';
 import { ACCESS_POLICY } from './policy-file.js';
 import type { Profile } from './profile.js';
 import { Readiness } from './readiness.js';
+import { boundsBelow } from './retention-bound.js';
 import { openBus, openDatabase, openObjects, schemasOf } from './substrates.js';
 import { openTelemetry } from './telemetry.js';
 import { type NamedUnit, policyKindsOf, type UnitTable } from './unit-table.js';
@@ -117,6 +118,8 @@ async function start(options: BootOptions, undo: Undo): Promise<Running> {
   const kinds = policyKindsOf(table);
   const policies = await FollowedPolicies.open({ kinds, profile: profile.policies, objects, clock, logger });
   policies.start();
+  const retention = policies.artifacts().find(({ policy_rev }) => policy_rev.policy_id === 'ops.retention');
+  for (const bound of boundsBelow(wiring.topics, retention?.body)) logger.warn('retention_bound_low', { ...bound });
   undo.add(() => policies.close());
   const keys = openLocalKeys(policies.inForce(ACCESS_POLICY).body as unknown as AccessPolicy, folder.keys);
 

@@ -18,7 +18,7 @@ export function addJobCommands(program: Command, { table }: CliOptions, run: Run
     .option('--no-wait', 'declare it, and do not wait')
     .addHelpText(
       'after',
-      `\nExamples:\n  probity job run archive_verify --purpose 'before the audit'\n  probity job run archive_verify --scope '{"topic":"fp.bus.traffic.v1"}' --purpose 'a drill'\n\n${EXITS}`,
+      `\nExamples:\n  probity job run archive_verify --purpose 'before the audit'\n  probity job run archive_verify --scope '{"topic":"fp.bus.traffic.v1"}' --purpose 'a drill'\n  probity job run retention_apply --purpose 'the disk is nearly full'\n  probity job run drain --scope '{"within_ms":300000}' --purpose 'before the upgrade'\n\n${EXITS}`,
     )
     .action((kind: string, flags: JobRunFlags) => run(flags, (_, terminal) => runJob(table, kind, flags, terminal)));
 

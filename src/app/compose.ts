@@ -1,6 +1,8 @@
 import { type DynamicModule, type FactoryProvider, Global, Module, type Provider, type Type } from '@nestjs/common';
 import { APP_FILTER, APP_GUARD } from '@nestjs/core';
-import { Bus } from '../substrate/bus/bus.port.js';
+import { Bus, type LogHolder, type PositionStore } from '../substrate/bus/bus.port.js';
+import { Consumption, consumptionContract } from '../substrate/bus/consumption.port.js';
+import { UnitConsumption } from '../substrate/bus/unit-consumption.js';
 import { Clock } from '../substrate/clock/clock.port.js';
 import { Database, type DatabaseServer } from '../substrate/database/database.port.js';
 import { schemaName } from '../substrate/database/roles.js';
@@ -24,6 +26,7 @@ import { MetricsController, MetricsText } from './http/metrics.controller.js';
 import { OpenApiController, OpenApiHolder } from './http/openapi.controller.js';
 import { ProblemFilter } from './http/problem.filter.js';
 import { About } from '../substrate/about.js';
+import { ConsumptionDesk, type ServedConsumption } from './consumption-desk.js';
 import { Readiness } from './readiness.js';
 import { UnitBus, UnitObjects } from './scoped.js';
 import type { NamedUnit, UnitTable } from './unit-table.js';
@@ -65,6 +68,8 @@ export interface RemoteCalls {
 export function composeApp(table: UnitTable, selected: readonly NamedUnit[], parts: Parts, remote: RemoteCalls): Type {
   const byRole = new Map(table.units.map((unit) => [unit.role, unit]));
   const modules = new Map<string, DynamicModule>();
+  const served: ServedConsumption = new Map();
+  const desk = (unit: NamedUnit): Provider => consumptionDesk(unit, table, served, parts, remote);
   // The table is in calling order, so whoever is called has been made before who calls.
   for (const unit of selected) {
     const calls = unit.calls.map((role) => {
@@ -72,7 +77,8 @@ export function composeApp(table: UnitTable, selected: readonly NamedUnit[], par
       if (callee === undefined) throw new Error(`unit table: ${role} is not in it`);
       return portModule(unit, callee, modules.get(role), parts, remote);
     });
-    modules.set(unit.role, unitModule(unit, calls, parts));
+    const asks = unit.asksReaders === true ? [desk(unit)] : [];
+    modules.set(unit.role, unitModule(unit, calls, parts, { asks, reads: readingOf(unit, parts, served) }));
   }
 
   @Module({
@@ -111,10 +117,72 @@ function platformModule(parts: Parts): DynamicModule {
   return { module: PlatformModule, providers, exports: providers.map(tokenOf) };
 }
 
-function unitModule(unit: NamedUnit, calls: readonly DynamicModule[], parts: Parts): DynamicModule {
+/** What a unit that reads the log answers about it, and where it is asked. */
+interface Reading {
+  readonly providers: Provider[];
+  readonly controllers: Type[];
+}
+
+function readingOf(unit: NamedUnit, parts: Parts, served: ServedConsumption): Reading {
+  const { role, consumes, holds } = unit;
+  if (consumes === undefined && holds === undefined) return { providers: [], controllers: [] };
+  const token = Symbol.for(`probity.consumption.${role}`);
+  const stores = [...(consumes === undefined ? [] : [consumes.positions]), ...(holds === undefined ? [] : [holds])];
+  const provider: FactoryProvider = {
+    provide: token,
+    inject: stores,
+    useFactory: (...found: readonly object[]) => {
+      const store = consumes === undefined ? undefined : (found[0] as PositionStore);
+      const holder = holds === undefined ? undefined : (found.at(-1) as LogHolder);
+      const service = new UnitConsumption(new UnitBus(parts.bus, unit), consumes?.topics ?? [], store, holder);
+      served.set(role, service);
+      return service;
+    },
+  };
+  const controller = rpcControllerFor(consumptionContract(role), token, { requirePermission: RequirePermission });
+  return { providers: [provider], controllers: [controller] };
+}
+
+function consumptionDesk(
+  caller: NamedUnit,
+  { units }: UnitTable,
+  served: ServedConsumption,
+  parts: Parts,
+  remote: RemoteCalls,
+): Provider {
+  const common = { clock: parts.clock, telemetry: parts.telemetry.forComponent(caller.unit) };
+  return {
+    provide: Consumption,
+    // Nest closes its connections when the application stops.
+    useFactory: () =>
+      new ConsumptionDesk({
+        units,
+        served,
+        inProcess: {
+          ...common,
+          access: parts.access,
+          caller: servicePrincipal(parts.accessPolicy, caller.role),
+          throughWire: remote.throughWire,
+        },
+        distant: (role) => ({
+          ...common,
+          credential: () => remote.credential(caller.role),
+          addressOf: () => remote.addressOf(role),
+        }),
+      }),
+  };
+}
+
+function unitModule(
+  unit: NamedUnit,
+  calls: readonly DynamicModule[],
+  parts: Parts,
+  { asks, reads }: { readonly asks: readonly Provider[]; readonly reads: Reading },
+): DynamicModule {
   @Module({})
   class UnitSubstrates {}
   const providers: Provider[] = [
+    ...asks,
     { provide: Telemetry, useValue: parts.telemetry.forComponent(unit.unit) },
     { provide: Bus, useValue: new UnitBus(parts.bus, unit) },
     { provide: Objects, useValue: new UnitObjects(parts.objects, unit) },
@@ -127,9 +195,13 @@ function unitModule(unit: NamedUnit, calls: readonly DynamicModule[], parts: Par
   return {
     module: unit.module,
     imports: [substrates, ...calls],
-    ...(port === undefined
-      ? {}
-      : { controllers: [rpcControllerFor(port.contract, port.service, { requirePermission: RequirePermission })] }),
+    providers: reads.providers,
+    controllers: [
+      ...(port === undefined
+        ? []
+        : [rpcControllerFor(port.contract, port.service, { requirePermission: RequirePermission })]),
+      ...reads.controllers,
+    ],
   };
 }
 

@@ -99,14 +99,19 @@ export class UnitBus extends Bus {
     return await this.bus.marks(topic);
   }
 
-  /** Retention is the operators' act, not a unit's (law RTA-7). */
-  trim(position: Position): Promise<void> {
-    return Promise.reject(
-      new ProbityError(
+  async offsetsAt(topic: TopicName, appendedAtMs: number): Promise<readonly Position[]> {
+    return await this.bus.offsetsAt(topic, appendedAtMs);
+  }
+
+  /** Retention is an operation with a receipt (law RTA-7): of the one unit whose row names the topic, and of nobody else. */
+  async trim(position: Position): Promise<void> {
+    const trims = this.unit.trims ?? [];
+    if (!trims.includes(position.topic))
+      throw new ProbityError(
         'INTERNAL',
-        `unit ${this.unit.role} may not trim ${position.topic}: retention is an operator's act`,
-      ),
-    );
+        `unit ${this.unit.role} may not trim ${position.topic}: its row in the unit table does not name it`,
+      );
+    await this.bus.trim(position);
   }
 
   async openReader(positions: readonly Position[]): Promise<BusReader> {

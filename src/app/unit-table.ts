@@ -1,5 +1,5 @@
 import type { Type } from '@nestjs/common';
-import type { PositionStore } from '../substrate/bus/bus.port.js';
+import type { LogHolder, PositionStore } from '../substrate/bus/bus.port.js';
 import { ownMigrationsFolder } from '../substrate/database/migrations/migration.files.js';
 import type { PolicyKind } from '../substrate/policy/policy.port.js';
 import { ACCESS_POLICY } from './policy-file.js';
@@ -42,8 +42,14 @@ export interface UnitRow<Role extends string, Topic extends string> {
   /** Roles whose ports this unit injects. */
   readonly calls: readonly Role[];
   readonly consumes?: UnitConsumer<Topic>;
+  /** A provider of the unit that names what else its work under way will read of the log. */
+  readonly holds?: Type<LogHolder>;
+  /** Whether it may ask every unit that reads the log what it still needs of it: it is given `Consumption`. */
+  readonly asksReaders?: true;
   /** Topics on which this unit may append; its producer refuses others. */
   readonly produces: readonly Topic[];
+  /** Topics whose old records this unit may take away. */
+  readonly trims?: readonly Topic[];
   /** The Postgres schema that it owns. */
   readonly schema?: string;
   /** Prefixes of the object store that it owns: `ig/`. */

@@ -3,7 +3,7 @@ import { ACTIONS_POLICY } from '../modules/actions-layer/actions-layer.policy.js
 import { ActionsLayerStore } from '../modules/actions-layer/actions-layer.store.js';
 import { CaseWorkbenchModule } from '../modules/case-workbench/case-workbench.module.js';
 import { CASES_POLICY } from '../modules/case-workbench/case-workbench.policy.js';
-import { CaseWorkbenchStore } from '../modules/case-workbench/case-workbench.store.js';
+import { CasePositions } from '../modules/case-workbench/case-positions.js';
 import { DATA_ENGINE_CONTRACT, DataEnginePort } from '../modules/data-engine/data-engine.port.js';
 import { DataEngineModule } from '../modules/data-engine/data-engine.module.js';
 import { DataEngineService } from '../modules/data-engine/data-engine.service.js';
@@ -38,6 +38,7 @@ import { IngestionGateModule } from '../modules/ingestion-gate/ingestion-gate.mo
 import { ADMISSION_POLICY } from '../modules/ingestion-gate/ingestion-gate.policy.js';
 import { INGESTION_GATE_CONTRACT, IngestionGatePort } from '../modules/ingestion-gate/ingestion-gate.port.js';
 import { IngestionGateService } from '../modules/ingestion-gate/ingestion-gate.service.js';
+import { ReservationHolds } from '../modules/ingestion-gate/ledger/reservation-holds.js';
 import { LabelStoreModule } from '../modules/label-store/label-store.module.js';
 import { FEED_POLICY, STORE_POLICY } from '../modules/label-store/label-store.policy.js';
 import { LABEL_STORE_CONTRACT, LabelStorePort } from '../modules/label-store/label-store.port.js';
@@ -55,6 +56,7 @@ import {
   OFFLINE_FEATURE_SHADOW_CONTRACT,
   OfflineFeatureShadowPort,
 } from '../modules/offline-feature-shadow/offline-feature-shadow.port.js';
+import { BuildHolds } from '../modules/offline-feature-shadow/build-holds.js';
 import { OfflineFeatureShadowModule } from '../modules/offline-feature-shadow/offline-feature-shadow.module.js';
 import { OfflineFeatureShadowService } from '../modules/offline-feature-shadow/offline-feature-shadow.service.js';
 import { ProducerEdgesGateway } from '../modules/producer-edges/producer-edges.gateway.js';
@@ -64,8 +66,10 @@ import { PRODUCER_EDGES_CONTRACT, ProducerEdgesPort } from '../modules/producer-
 import { ARCHIVE_CONTRACT, ArchivePort } from '../modules/run-operate/archive.port.js';
 import { ARCHIVE_POLICY } from '../modules/run-operate/archive/archive.policy.js';
 import { ArchiveService } from '../modules/run-operate/archive/archive.service.js';
+import { BackfillHolds } from '../modules/run-operate/jobs/backfill-holds.js';
 import { JOBS_POLICY } from '../modules/run-operate/jobs/jobs.policy.js';
 import { GOVERNANCE_POLICY } from '../modules/run-operate/governance.policy.js';
+import { RETENTION_POLICY } from '../modules/run-operate/retention/retention.policy.js';
 import { RunOperateModule } from '../modules/run-operate/run-operate.module.js';
 import { ScenarioRunnerModule } from '../modules/scenario-runner/scenario-runner.module.js';
 import { RUN_GATES_POLICY } from '../modules/scenario-runner/scenario-runner.policy.js';
@@ -101,6 +105,7 @@ export const UNITS: UnitTable = defineUnits(
       module: IngestionGateModule,
       port: { token: IngestionGatePort, service: IngestionGateService, contract: INGESTION_GATE_CONTRACT },
       calls: [],
+      holds: ReservationHolds,
       produces: ['fp.bus.traffic.v1', 'fp.bus.audit.v1'],
       schema: 'ig',
       prefixes: ['ig/'],
@@ -198,7 +203,7 @@ export const UNITS: UnitTable = defineUnits(
       consumes: {
         group: 'cases',
         topics: ['fp.bus.traffic.v1'],
-        positions: CaseWorkbenchStore,
+        positions: CasePositions,
         startWhenUnknown: 'low-water',
         batchRecordsMax: 1_000,
         gatherMs: 50,
@@ -220,6 +225,7 @@ export const UNITS: UnitTable = defineUnits(
         contract: OFFLINE_FEATURE_SHADOW_CONTRACT,
       },
       calls: ['labels', 'ops'],
+      holds: BuildHolds,
       produces: [],
       schema: 'ofs',
       prefixes: ['ofs/'],
@@ -295,14 +301,17 @@ export const UNITS: UnitTable = defineUnits(
     ops: {
       unit: 'run-operate',
       kind: 'service',
-      why: 'Keeps the record of what is in force, and the archive of what was admitted.',
+      why: 'Keeps the record of what is in force, the archive of what was admitted, and the bus from growing for ever.',
       module: RunOperateModule,
       port: { token: ArchivePort, service: ArchiveService, contract: ARCHIVE_CONTRACT },
       calls: ['sr', 'wsp', 'ig', 'labels', 'dla', 'ofp', 'ieg'],
+      asksReaders: true,
+      holds: BackfillHolds,
       produces: ['fp.bus.control.v1'],
+      trims: ['fp.bus.traffic.v1', 'fp.bus.control.v1', 'fp.bus.audit.v1'],
       schema: 'gov',
       prefixes: ['archive/', 'gov/'],
-      policies: [GOVERNANCE_POLICY, ARCHIVE_POLICY, JOBS_POLICY, DECISION_POLICY],
+      policies: [GOVERNANCE_POLICY, ARCHIVE_POLICY, RETENTION_POLICY, JOBS_POLICY, DECISION_POLICY],
       instances: 'many',
     },
     df: {

@@ -1,8 +1,11 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import type { Chunk } from '../../src/modules/run-operate/archive/chunk.core.js';
+import { BackfillHolds } from '../../src/modules/run-operate/jobs/backfill-holds.js';
 import { digestBytes } from '../../src/rails/digest.js';
 import type { Offset } from '../../src/rails/eb-ref.js';
+import type { LogHold } from '../../src/substrate/bus/bus.port.js';
+import type { RebuildOrder } from '../../src/substrate/projection/generation.schema.js';
 import { openTestPostgres, type TestPostgres } from '../support/database.js';
 import { recordsOf } from '../support/single-pass.js';
 import {
@@ -143,6 +146,32 @@ export function backfillSuite(kind: 'embedded' | 'external'): void {
       expect(alone.facts.map(({ kind }) => kind)).toContain('BACKFILL_FAILED');
     },
   );
+
+  it('holds what it reads of the bus while it is under way, and nothing before or after', async () => {
+    const held: LogHold[][] = [];
+    const watched = openOperations(place, {
+      graph: graph.service,
+      features: Object.assign(Object.create(features.service) as Plane['service'], {
+        rebuild: async (order: RebuildOrder) => {
+          held.push([...(await holds.holds())]);
+          return await features.service.rebuild(order);
+        },
+      }),
+    });
+    const holds = new BackfillHolds(watched.store, watched.plans, ground.bus);
+    await watched.archive.all();
+    await trimmed();
+    await watched.declare({ target: 'ofp' }, 'held');
+    expect(await holds.holds()).toEqual([]);
+    await watched.runner.work('held');
+    expect((await watched.service.status('held')).state).toBe('COMPLETED');
+    // From the oldest record that the bus had, which is where its part begins; a cutover would read on from there.
+    const lows = [...(await ground.bus.marks(TRAFFIC)), ...(await ground.bus.marks(CONTROL))];
+    expect(held[0]).toEqual(
+      lows.map(({ topic, partition, lowWater }) => ({ topic, partition, offset: lowWater, why: 'backfill held' })),
+    );
+    expect(await holds.holds()).toEqual([]);
+  });
 
   describe('an archive that is not whole', () => {
     let first: Chunk;

@@ -83,6 +83,7 @@ export class ArrayBus extends Bus {
 
   ensureTopics = (): never => this.#nobody();
   partitionsOf = (): never => this.#nobody();
+  offsetsAt = (): never => this.#nobody();
   trim = (): never => this.#nobody();
   openProducer = (): never => this.#nobody();
   openConsumer = (): never => this.#nobody();

@@ -2,9 +2,11 @@ import { beforeEach, describe, expect, it } from '@jest/globals';
 import { Type } from '@sinclair/typebox';
 import { GovernanceFacts } from '../../src/modules/run-operate/governance-facts.js';
 import { GOVERNANCE_POLICY } from '../../src/modules/run-operate/governance.policy.js';
+import { LaneGuard } from '../../src/modules/run-operate/lane-guard.js';
 import { type LaneDone, PolicyLanes } from '../../src/modules/run-operate/policy-lanes.service.js';
 import { PolicyLanesStore } from '../../src/modules/run-operate/policy-lanes.store.js';
 import { humanActor } from '../../src/rails/actor.js';
+import { ProbityError } from '../../src/rails/errors/probity-error.js';
 import { type SealedPolicy, sealPolicy } from '../../src/rails/policy-rev.js';
 import type { ObjectKey, Ref } from '../../src/rails/ref.js';
 import { closed } from '../../src/rails/schema.js';
@@ -23,6 +25,15 @@ const [MIA, OLE, IDA] = ['mia', 'ole', 'ida'].map((name) => humanActor(name, 'AP
 interface Spoil {
   readonly reads?: (key: ObjectKey) => boolean;
   readonly puts?: (key: ObjectKey) => boolean;
+}
+
+/** Refuses revisions as the test says. */
+class Guard extends LaneGuard {
+  refused = 0;
+  demand({ policy_rev }: SealedPolicy): Promise<void> {
+    if (policy_rev.revision !== this.refused) return Promise.resolve();
+    return Promise.reject(new ProbityError('OPS_RETENTION_SHORT', 'somebody needs more'));
+  }
 }
 
 function spoilt(objects: Objects, { reads = () => false, puts = () => false }: Spoil): Objects {
@@ -97,9 +108,10 @@ export function policyLanesSuite(open: () => { readonly database: Database; read
       logger: telemetry.logger,
     });
     const store = new PolicyLanesStore(open().database, new GovernanceFacts());
-    const lanes = new PolicyLanes(store, policies, objects, new About('1.0.0', 'test', 1), clock, telemetry);
+    const guard = new Guard();
+    const lanes = new PolicyLanes(store, policies, objects, new About('1.0.0', 'test', 1), clock, telemetry, guard);
     const one = (name: string) => policies.standing().find(({ policy_rev }) => policy_rev.policy_id === id(name));
-    return { policies, store, lanes, objects, one, revision: (name: string) => one(name)?.policy_rev.revision };
+    return { policies, store, lanes, guard, objects, one, revision: (name: string) => one(name)?.policy_rev.revision };
   }
   type Life = Awaited<ReturnType<typeof life>>;
 
@@ -119,6 +131,21 @@ export function policyLanesSuite(open: () => { readonly database: Database; read
   }
   const activate = async (one: Life, name: string, revision: number, actor = OLE): Promise<LaneDone> =>
     await one.lanes.command(id(name), { action: 'activate', revision, expected: await head(one, name) }, asked(actor));
+
+  it('what cannot be put in force as things stand is neither proposed nor activated, and nothing is written', async () => {
+    const one = await life();
+    await approved(one, 'a', 4, 9);
+    one.guard.refused = 5;
+    const proposal = one.lanes.propose(sealPolicy(id('a'), 5, { x: 8 }), asked());
+    await expect(proposal).rejects.toMatchObject({ code: 'OPS_RETENTION_SHORT' });
+    expect((await one.lanes.policy(id('a'))).revisions.map(({ policy_rev }) => policy_rev.revision)).toEqual([4]);
+    one.guard.refused = 4;
+    await expect(activate(one, 'a', 4)).rejects.toMatchObject({ code: 'OPS_RETENTION_SHORT' });
+    expect(one.revision('a')).toBe(3);
+    one.guard.refused = 0;
+    await activate(one, 'a', 4);
+    expect(one.revision('a')).toBe(4);
+  });
 
   it('a revision is proposed, approved, activated and rolled back, each a fact; another process follows', async () => {
     const [one, other] = [await life(), await life()];

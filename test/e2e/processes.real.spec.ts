@@ -41,6 +41,8 @@ describe('each role in a process of its own, on real servers', () => {
       PROBITY_S3_SECRET_ACCESS_KEY: demanded('S3_SECRET_ACCESS_KEY', 'its secret key'),
       PROBITY_TEST_SERVICE_KEY: key.token,
     };
+    // As earlier tests have made the topics of a shared broker.
+    profile.edit(profile.wiring, 'partitions: 6, retention_ms: null', 'partitions: 6, retention_ms: 604800000');
     profile.edit(profile.wiring, 'bucket: fraud-platform', `bucket: probity-e2e-${run}`);
     profile.edit(profile.wiring, 'host: 0.0.0.0', 'host: 127.0.0.1');
     profile.edit(profile.wiring, 'identity: {}', 'identity:\n  service_key: { env: PROBITY_TEST_SERVICE_KEY }');

@@ -149,6 +149,7 @@ class MortalBus extends Bus {
   ensureTopics: Bus['ensureTopics'] = (specs) => this.inner.ensureTopics(specs);
   partitionsOf: Bus['partitionsOf'] = (topic) => this.inner.partitionsOf(topic);
   marks: Bus['marks'] = (topic) => this.inner.marks(topic);
+  offsetsAt: Bus['offsetsAt'] = (topic, appendedAtMs) => this.inner.offsetsAt(topic, appendedAtMs);
   trim: Bus['trim'] = (position) => this.inner.trim(position);
   openReader: Bus['openReader'] = (positions) => this.inner.openReader(positions);
   openConsumer: Bus['openConsumer'] = (options) => this.inner.openConsumer(options);

@@ -332,6 +332,8 @@ async function real(groups: readonly string[], outside?: Outside): Promise<Flavo
   ];
   profile.edit(profile.wiring, 'bucket: fraud-platform', `bucket: probity-door-${run}`);
   profile.edit(profile.wiring, 'host: 0.0.0.0', 'host: 127.0.0.1');
+  // As earlier tests have made the topics of a shared broker.
+  profile.edit(profile.wiring, 'partitions: 6, retention_ms: null', 'partitions: 6, retention_ms: 604800000');
   profile.edit(profile.wiring, 'identity: {}', 'identity:\n  service_key: { env: PROBITY_TEST_SERVICE_KEY }');
   profile.edit(profile.wiring, 'endpoints: {}', `endpoints: { ${endpoints.join(', ')} }`);
   profile.edit(profile.access, 'api_keys: []', `api_keys:\n${listed.join('\n')}`);

@@ -12,6 +12,9 @@ export function renamed(bus: Bus, from: TopicName, to: TopicName): Bus {
       if (name === 'ensureTopics')
         return (specs: readonly TopicSpec[]) =>
           target.ensureTopics(specs.map((spec) => ({ ...spec, topic: real(spec.topic) })));
+      if (name === 'offsetsAt')
+        return async (topic: TopicName, appendedAtMs: number) =>
+          (await target.offsetsAt(real(topic), appendedAtMs)).map((position) => ({ ...position, topic }));
       if (name === 'trim') return (position: Position) => target.trim({ ...position, topic: real(position.topic) });
       if (name === 'openReader') {
         return async (positions: readonly Position[]): Promise<BusReader> => {

@@ -13,6 +13,7 @@ import { loadProfile, NODE_MINIMUM, type Profile } from '../profile.js';
 import { openBus, openDatabase, openObjects, schemasOf } from '../substrates.js';
 import { openTelemetry } from '../telemetry.js';
 import { table, type Terminal } from '../terminal.js';
+import { boundsBelow } from '../retention-bound.js';
 import { policyKindsOf, type UnitTable } from '../unit-table.js';
 import { VERSION } from '../version.js';
 
@@ -40,6 +41,7 @@ export async function doctor(units: UnitTable, flags: ProfileFlags, terminal: Te
     detail: `${flags.profile} is valid (env ${profile.wiring.env})`,
     remedy: '',
   });
+  findings.push(retention(profile));
   const folder = openDataFolder(flags.data);
   findings.push(dataFolder(folder));
   if (findings.every(({ ok }) => ok)) findings.push(...(await substrates(units, profile, folder)));
@@ -53,6 +55,20 @@ export async function doctor(units: UnitTable, flags: ProfileFlags, terminal: Te
     ...failed.map(({ check, remedy }) => `${check}: ${remedy}`),
   ]);
   return failed.length === 0 ? EXIT.OK : EXIT.FAILED;
+}
+
+/** What the bus deletes by itself is asked of nobody: its own bound has to lie above what the policy keeps. */
+function retention(profile: Profile): Finding {
+  const low = boundsBelow(profile.wiring.topics, profile.policies.get('ops.retention')?.body);
+  const told = low.map(
+    ({ topic, retention_ms, keep_ms }) => `${topic}: ${retention_ms} ms, kept ${keep_ms ?? 'for ever'}`,
+  );
+  return {
+    check: 'retention',
+    ok: low.length === 0,
+    detail: low.length === 0 ? 'no topic ends before the policy ops.retention ends it' : told.join('; '),
+    remedy: low.length === 0 ? '' : 'set retention_ms of the topic in the wiring to null, or well above keep_ms',
+  };
 }
 
 function nodeVersion(): Finding {

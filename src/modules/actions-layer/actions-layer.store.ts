@@ -92,7 +92,11 @@ export class ActionsLayerStore implements PositionStore {
     return await readPositions(this.database, partitions);
   }
 
-  wakesOn({ value }: OutgoingRecord): boolean {
+  wakesOn(record: OutgoingRecord): boolean {
+    return this.needs(record);
+  }
+
+  needs({ value }: OutgoingRecord): boolean {
     return !isOtherType(value, (type) => type === 'action_intent');
   }
 

@@ -9,6 +9,7 @@ import { CaseLabels } from './case-labels.job.js';
 import { CaseMarks } from './case-marks.job.js';
 import { CaseMarksStore } from './case-marks.store.js';
 import { CaseNeighbours } from './case-neighbours.js';
+import { CasePositions } from './case-positions.js';
 import { CaseQuarantines } from './case-quarantines.job.js';
 import { CaseQuarantinesStore } from './case-quarantines.store.js';
 import { CaseWorkbenchConsumer } from './case-workbench.consumer.js';
@@ -29,6 +30,7 @@ import { CaseWorkbenchStore } from './case-workbench.store.js';
     CaseMarks,
     CaseMarksStore,
     CaseNeighbours,
+    CasePositions,
     CaseQuarantines,
     CaseQuarantinesStore,
     CaseWorkbenchService,

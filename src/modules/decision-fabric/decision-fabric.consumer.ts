@@ -59,7 +59,11 @@ export class DecisionPositions implements PositionStore {
     private readonly engine: EngineInForce,
   ) {}
 
-  wakesOn({ value }: OutgoingRecord): boolean {
+  wakesOn(record: OutgoingRecord): boolean {
+    return this.needs(record);
+  }
+
+  needs({ value }: OutgoingRecord): boolean {
     const types = this.engine.triggerTypes();
     return !isOtherType(value, (type) => types.has(type));
   }
@@ -68,6 +72,11 @@ export class DecisionPositions implements PositionStore {
   async positions(partitions: readonly TopicPartition[]): Promise<readonly Position[]> {
     for (const { topic, partition } of partitions) this.#suspicious.set(`${topic} ${partition}`, SUSPICIOUS_MAX);
     for (const place of partitions) this.passedBy.noted(place);
+    return await this.store.positions(partitions);
+  }
+
+  /** For whoever only wants to know: nothing is assigned anew by it. */
+  async restartsAt(partitions: readonly TopicPartition[]): Promise<readonly Position[]> {
     return await this.store.positions(partitions);
   }
 

@@ -4,6 +4,7 @@ import { AdmissionGate } from './ingestion-gate.admission.js';
 import { Gate } from './ingestion-gate.gate.js';
 import { IngestionGateService } from './ingestion-gate.service.js';
 import { LedgerStore } from './ledger/ledger.store.js';
+import { ReservationHolds } from './ledger/reservation-holds.js';
 import { ReceiptsStore } from './ledger/receipts.store.js';
 import { Reconciler } from './reconciliation.js';
 import { INGESTION_GATE_CONTROLLERS } from './http/controllers.js';
@@ -13,6 +14,7 @@ import { INGESTION_GATE_CONTROLLERS } from './http/controllers.js';
   providers: [
     LedgerStore,
     ReceiptsStore,
+    ReservationHolds,
     Evidence,
     Reconciler,
     AdmissionGate,

@@ -1,6 +1,7 @@
 import { Module } from '@nestjs/common';
 import { BuildFactsController } from './build-facts.controller.js';
 import { BuildFactsStore } from './build-facts.store.js';
+import { BuildHolds } from './build-holds.js';
 import { BuildPace } from './build-pace.js';
 import { BuildJobs } from './build.job.js';
 import { DatasetBuild } from './dataset-build.js';
@@ -13,6 +14,7 @@ import { OfflineFeatureShadowStore } from './offline-feature-shadow.store.js';
   controllers: [BuildFactsController, OfflineFeatureShadowController],
   providers: [
     BuildFactsStore,
+    BuildHolds,
     BuildJobs,
     BuildPace,
     DatasetBuild,

@@ -136,6 +136,21 @@ export class OfflineFeatureShadowStore {
     });
   }
 
+  /** Builds that need the bus itself: those that may read nothing else, until they end, and those that have begun to read it. */
+  async readingTheBus(): Promise<readonly { readonly planId: Digest; readonly plan: BuildPlan }[]> {
+    const { rows } = await this.database.query<{ plan_id: Digest; plan: BuildPlan }>(
+      {
+        text: `select b.plan_id, b.plan from (${SELECT}) as b
+               where b.state not in ${TERMINAL}
+                 and (b.plan ->> 'source' = 'bus' or (b.plan ->> 'source' = 'auto' and b.state <> 'QUEUED'))
+               order by b.number`,
+        readOnly: true,
+      },
+      [],
+    );
+    return rows.map(({ plan_id, plan }) => ({ planId: plan_id, plan }));
+  }
+
   /** Builds that have not ended and that nobody works on, the longest waiting first. */
   async idle(limit: number): Promise<readonly Digest[]> {
     const { rows } = await this.database.query<{ plan_id: Digest }>(

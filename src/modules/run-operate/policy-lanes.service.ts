@@ -26,6 +26,7 @@ import {
   type LaneRefusal,
   type LaneRevision,
 } from './policy-lane.core.js';
+import { LaneGuard } from './lane-guard.js';
 import { PolicyLanesStore } from './policy-lanes.store.js';
 
 const LOOK_AGAIN_MS = 2_000;
@@ -68,6 +69,7 @@ export class PolicyLanes implements OnApplicationBootstrap, OnModuleDestroy {
     private readonly about: About,
     private readonly clock: Clock,
     private readonly telemetry: Telemetry,
+    private readonly guard: LaneGuard,
   ) {
     this.#archive = new PolicyArchive(objects);
     this.#rounds = new Rounds({
@@ -93,9 +95,10 @@ export class PolicyLanes implements OnApplicationBootstrap, OnModuleDestroy {
     if (fault !== undefined) throw new ProbityError('OPS_POLICY_INVALID', `${fault.pointer} ${fault.sentence}`.trim());
   }
 
-  /** @throws as `check`, OPS_REVISION_USED, OPS_IDEMPOTENCY_CONFLICT */
+  /** @throws as `check` and the guard, OPS_REVISION_USED, OPS_IDEMPOTENCY_CONFLICT */
   async propose(artifact: SealedPolicy, asked: Asked): Promise<LaneDone> {
     this.check(artifact);
+    await this.guard.demand(artifact);
     const { policy_rev } = artifact;
     // Before the fact that names it: whoever reads the fact finds the artifact.
     await this.#archive.keep(artifact);
@@ -195,7 +198,9 @@ export class PolicyLanes implements OnApplicationBootstrap, OnModuleDestroy {
         return { outcome: 'NEW', fact };
       }
       // Whoever puts it in force relies on its bytes, and on what stands beside it now.
-      this.check(await this.#archive.artifact(policy_rev));
+      const artifact = await this.#archive.artifact(policy_rev);
+      this.check(artifact);
+      await this.guard.demand(artifact);
       await this.store.append(transaction, fact, (last) => linkAfter(last, fact, policy_rev, lane.known));
       return { outcome: 'NEW', fact };
     });

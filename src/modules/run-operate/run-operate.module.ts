@@ -11,17 +11,24 @@ import { JobSchedule } from './jobs/job.schedule.js';
 import { JobStore } from './jobs/job.store.js';
 import { JobsController } from './jobs/jobs.controller.js';
 import { JobsService } from './jobs/jobs.service.js';
+import { BackfillHolds } from './jobs/backfill-holds.js';
 import { BackfillPlans } from './jobs/backfill-plans.js';
 import { ArchiveVerifyJob } from './jobs/kinds/archive-verify.job.js';
 import { BackfillJob } from './jobs/kinds/backfill.job.js';
+import { DrainJob } from './jobs/kinds/drain.job.js';
 import { ReconcileRunJob } from './jobs/kinds/reconcile-run.job.js';
+import { RetentionApplyJob } from './jobs/kinds/retention-apply.job.js';
 import { RunReporter } from './reports/run-reporter.js';
+import { LaneGuard } from './lane-guard.js';
 import { Leases } from './leases.js';
 import { OperationFacts } from './operation-facts.js';
 import { GovernanceFacts } from './governance-facts.js';
 import { PolicyLanesController } from './policy-lanes.controller.js';
 import { PolicyLanes } from './policy-lanes.service.js';
 import { PolicyLanesStore } from './policy-lanes.store.js';
+import { RetentionGuard } from './retention/retention.guard.js';
+import { RetentionPlanner } from './retention/retention.planner.js';
+import { RetentionSignals } from './retention/retention.signals.js';
 import { RunOperateController } from './run-operate.controller.js';
 import { RunOperateService } from './run-operate.service.js';
 import { RunOperateStore } from './run-operate.store.js';
@@ -42,13 +49,19 @@ import { RunOperateStore } from './run-operate.store.js';
     ArchiveVerificationService,
     ArchiveWriter,
     ArchiveVerifyJob,
+    BackfillHolds,
     BackfillJob,
     BackfillPlans,
+    DrainJob,
     ReconcileRunJob,
+    RetentionApplyJob,
+    RetentionPlanner,
+    RetentionSignals,
+    { provide: LaneGuard, useClass: RetentionGuard },
     RunReporter,
     {
       provide: JobKinds,
-      inject: [ArchiveVerifyJob, BackfillJob, ReconcileRunJob],
+      inject: [ArchiveVerifyJob, BackfillJob, DrainJob, ReconcileRunJob, RetentionApplyJob],
       useFactory: (...kinds: readonly JobKind[]) => new JobKinds(kinds),
     },
     JobStore,

@@ -51,6 +51,24 @@ export const OPS_ERRORS = defineErrors({
     title: 'The job does not stand where this can be done.',
     remedy: 'Look where it stands: GET /v1/jobs/{op_id}.',
   },
+  OPS_RETENTION_SHORT: {
+    status: 409,
+    retryable: false,
+    title: 'The bus would keep less than is still needed of it.',
+    remedy: 'The detail names who needs what. Wait until that is archived or done, or keep it longer.',
+  },
+  OPS_DRAIN_TARGET: {
+    status: 422,
+    retryable: false,
+    title: 'Nobody can reach what was given as the target of the drain.',
+    remedy: 'Name topics that somebody consumes, and offsets that the log has; leave them out for where it ends now.',
+  },
+  OPS_DRAIN_LATE: {
+    status: 409,
+    retryable: false,
+    title: 'Not every consumer has reached the target in time.',
+    remedy: 'The detail names who lags, where and by how much. See to that one, and declare the drain anew.',
+  },
   OPS_RECEIPT_TAMPERED: {
     status: 409,
     retryable: false,

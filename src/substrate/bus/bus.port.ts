@@ -119,6 +119,24 @@ export interface PositionStore {
   positions(partitions: readonly TopicPartition[]): Promise<readonly Position[]>;
   /** See `ConsumerOptions.wakesOn`. */
   wakesOn?(record: OutgoingRecord, topic: TopicName): boolean;
+  /** Whether a record is work for the unit: of what is none its position need not be noted. Left out: every record is. */
+  needs?(record: OutgoingRecord, topic: TopicName): boolean;
+  /**
+   * What is stored, for whoever only wants to know: of a unit whose memory is ahead of it, or that takes being asked for its positions for an
+   * assignment. Left out: its positions.
+   */
+  restartsAt?(partitions: readonly TopicPartition[]): Promise<readonly Position[]>;
+}
+
+/** A place on the log that somebody will read from, beside what its group consumes. */
+export interface LogHold extends Position {
+  /** The work that wants it, for people: `dataset 3f1c…`. */
+  readonly why: string;
+}
+
+/** What a unit's store answers about work under way that reads the log by itself. */
+export interface LogHolder {
+  holds(): Promise<readonly LogHold[]>;
 }
 
 export interface ConsumerOptions {
@@ -208,6 +226,11 @@ export abstract class Bus {
   abstract ensureTopics(specs: readonly TopicSpec[]): Promise<void>;
   abstract partitionsOf(topic: TopicName): Promise<number>;
   abstract marks(topic: TopicName): Promise<readonly PartitionMarks[]>;
+  /**
+   * Of each partition the first offset whose record was appended at this time or later, by the bus's own clock; the high-water mark where there
+   * is none. Nothing that was appended since lies below it.
+   */
+  abstract offsetsAt(topic: TopicName, appendedAtMs: number): Promise<readonly Position[]>;
   /** Retention by hand: records below `before` can no longer be read. */
   abstract trim(position: Position): Promise<void>;
 

@@ -100,6 +100,10 @@ export class EmbeddedBus extends Bus {
     return await this.#log.marks(Array.from({ length: partitions }, (_, partition) => ({ topic, partition })));
   }
 
+  async offsetsAt(topic: TopicName, appendedAtMs: number): Promise<readonly Position[]> {
+    return await this.#log.offsetsAt(await this.marks(topic), appendedAtMs);
+  }
+
   async trim(position: Position): Promise<void> {
     this.#assertOpen();
     const [topic] = await this.#topics.findPlaces([position]);

@@ -15,7 +15,7 @@ import {
 } from './bus.port.js';
 import { KafkaConsumer } from './kafka/kafka.consumer.js';
 import { KafkaFetcher } from './kafka/kafka.fetcher.js';
-import { committedMarks } from './kafka/kafka.marks.js';
+import { committedMarks, firstSince } from './kafka/kafka.marks.js';
 import { bounded, busError } from './kafka/kafka.persist.js';
 import { KafkaProducer } from './kafka/kafka.producer.js';
 import { KafkaReader } from './kafka/kafka.reader.js';
@@ -112,6 +112,16 @@ export class KafkaBus extends Bus {
       return await committedMarks({ wire: this.#wire, clock, timeoutMs: this.#requestTimeoutMs }, topic);
     } catch (error) {
       throw busError(error, `the marks of ${topic} could not be read`);
+    }
+  }
+
+  async offsetsAt(topic: TopicName, appendedAtMs: number): Promise<readonly Position[]> {
+    await this.#topics.facts(topic);
+    try {
+      const { clock } = this.#options;
+      return await firstSince({ wire: this.#wire, clock, timeoutMs: this.#requestTimeoutMs }, topic, appendedAtMs);
+    } catch (error) {
+      throw busError(error, `${topic} could not be searched by time`);
     }
   }
 

@@ -101,13 +101,22 @@ export class Projector<State extends ProjectedState> implements PositionStore {
     );
   }
 
+  /** Where the checkpoint stands: the memory is ahead of it, and is gone with the process. */
+  async restartsAt(): Promise<readonly Position[]> {
+    return await this.store.positions(this.#owner.live);
+  }
+
   /** The first offset that is not in the state yet; undefined for a partition of which nothing is. */
   nextOf({ topic, partition }: TopicPartition): Offset | undefined {
     return this.vector.nextOf(topic, partition);
   }
 
+  wakesOn(record: Pick<BusRecord, 'value'>, topic: string): boolean {
+    return this.needs(record, topic);
+  }
+
   /** Whether a record may hold something for this state; its first bytes say. */
-  wakesOn({ value }: Pick<BusRecord, 'value'>, topic: string): boolean {
+  needs({ value }: Pick<BusRecord, 'value'>, topic: string): boolean {
     return !isOtherType(value, this.#fold.wantedOf(topic));
   }
 

@@ -5,7 +5,7 @@ import { Bus } from '../../../substrate/bus/bus.port.js';
 import { RequirePermission } from '../../../substrate/http/principal.js';
 import { demandBody, documented } from '../../../substrate/http/requests.js';
 import { Policies } from '../../../substrate/policy/policy.port.js';
-import { marksOf } from './marks.js';
+import { marksOf } from '../../../substrate/bus/standing-marks.js';
 import { ARCHIVE_POLICY } from './archive.policy.js';
 import { type ArchivedPartition, ArchiveStore } from './archive.store.js';
 import {

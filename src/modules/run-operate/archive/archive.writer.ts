@@ -20,7 +20,7 @@ import { ARCHIVE_POLICY, type ArchivePolicy } from './archive.policy.js';
 import { ArchiveSignals } from './archive.signals.js';
 import { ArchiveStore } from './archive.store.js';
 import { readChunk } from './chunk-reader.js';
-import { marksOf } from './marks.js';
+import { marksOf } from '../../../substrate/bus/standing-marks.js';
 import { type Chunk, CHUNK_MEDIA_TYPE, chunkKey, type Cut, encodeChunk } from './chunk.core.js';
 
 const packed = promisify(gzip);

@@ -11,7 +11,8 @@ import { ArchiveService } from '../archive/archive.service.js';
 import type { Chunk } from '../archive/chunk.core.js';
 import { readReplayPlan, type ReplayPiece, type ReplayPlan } from '../replay.port.js';
 
-const TOPICS = [asTopicName('fp.bus.traffic.v1'), asTopicName('fp.bus.control.v1')];
+/** What features and graph are made of. */
+export const BACKFILL_TOPICS = [asTopicName('fp.bus.traffic.v1'), asTopicName('fp.bus.control.v1')];
 
 export interface PlanWish {
   readonly opId: string;
@@ -31,16 +32,22 @@ export class BackfillPlans {
 
   /** @throws REPLAY_BASIS_UNRESOLVED, OPS_ARCHIVE_GAP, OPS_ARCHIVE_TAMPERED */
   async settled({ opId, source, basis }: PlanWish): Promise<{ readonly ref: Ref; readonly plan: ReplayPlan }> {
-    const key = objectKey(`gov/jobs/${opId}/replay.json`);
+    const key = keyOf(opId);
     const standing = await this.objects.head(key);
     const ref = standing ?? (await this.#put(key, await this.#plan(source, await basis())));
     return { ref, plan: await readReplayPlan(this.objects, ref) };
   }
 
+  /** What was settled; null where nothing was yet. */
+  async standing(opId: string): Promise<ReplayPlan | null> {
+    const ref = await this.objects.head(keyOf(opId));
+    return ref === null ? null : await readReplayPlan(this.objects, ref);
+  }
+
   /** Offsets that people name. @throws REPLAY_BASIS_UNRESOLVED for what the log does not have */
   async named(offsets: Readonly<Record<string, Readonly<Record<string, Offset>>>>): Promise<Basis> {
-    let basis = emptyBasis(TOPICS);
-    for (const topic of TOPICS) {
+    let basis = emptyBasis(BACKFILL_TOPICS);
+    for (const topic of BACKFILL_TOPICS) {
       const marks = await this.bus.marks(topic);
       for (const [partition, offset] of Object.entries(offsets[topic] ?? {})) {
         const mark = marks.find((each) => each.partition === Number(partition));
@@ -57,7 +64,7 @@ export class BackfillPlans {
 
   async #plan(source: PlanWish['source'], basis: Basis): Promise<ReplayPlan> {
     const pieces: ReplayPiece[] = [];
-    for (const topic of TOPICS)
+    for (const topic of BACKFILL_TOPICS)
       for (const { partition } of await this.bus.marks(topic)) {
         const stretch = { topic, partition, start: 0 as Offset, end: nextOffset(basis, topic, partition) };
         if (stretch.end === 0) continue;
@@ -84,4 +91,8 @@ export class BackfillPlans {
     });
     return ref;
   }
+}
+
+function keyOf(opId: string): ReturnType<typeof objectKey> {
+  return objectKey(`gov/jobs/${opId}/replay.json`);
 }

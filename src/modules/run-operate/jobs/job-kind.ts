@@ -4,6 +4,9 @@ import { ProbityError } from '../../../rails/errors/probity-error.js';
 import { type Validator, validatorOf } from '../../../rails/validator.js';
 import type { Told } from '../operation-facts.js';
 
+/** Thrown by a job that has to wait for others: it is looked at again with the next round, and holds up nobody meanwhile. */
+export class JobWaits extends Error {}
+
 export interface JobWork {
   readonly opId: string;
   /** Aborts when the job was cancelled, its lease is lost, or the process stops. */

@@ -14,7 +14,7 @@ import { Policies } from '../../../substrate/policy/policy.port.js';
 import { Telemetry } from '../../../substrate/telemetry/telemetry.port.js';
 import { type Lease, Leases } from '../leases.js';
 import type { Told } from '../operation-facts.js';
-import { JobKinds } from './job-kind.js';
+import { JobKinds, JobWaits } from './job-kind.js';
 import { hasEnded, type JobReceipt, JobReceiptSchema, type JobState, type JobStatus } from './job.schema.js';
 import { JobStore, leaseName } from './job.store.js';
 import { JOBS_POLICY } from './jobs.policy.js';
@@ -82,7 +82,8 @@ export class JobRunner implements OnApplicationBootstrap, OnModuleDestroy {
       try {
         if (await this.work(opId)) return 1;
       } catch (error) {
-        this.telemetry.logger.warn('ops_job_interrupted', { op_id: opId, detail: String(error) });
+        if (!(error instanceof JobWaits))
+          this.telemetry.logger.warn('ops_job_interrupted', { op_id: opId, detail: String(error) });
       }
     }
     return 0;
@@ -141,7 +142,7 @@ export class JobRunner implements OnApplicationBootstrap, OnModuleDestroy {
     } catch (error) {
       const reason: unknown = signal.reason;
       if (signal.aborted) throw reason instanceof Error ? reason : new Cancelled('the job was ended');
-      if (error instanceof LeaseLost || error instanceof Cancelled) throw error;
+      if (error instanceof LeaseLost || error instanceof Cancelled || error instanceof JobWaits) throw error;
       return { outcome: 'FAILED', outputs, verified: null, fault: this.#finalFault(job.op_id, error) };
     }
   }

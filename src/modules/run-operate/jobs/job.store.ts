@@ -123,6 +123,19 @@ export class JobStore {
     return rows.map(({ op_id }) => op_id);
   }
 
+  /** Jobs of a kind that have begun and not ended, whoever works on them. */
+  async underWay(kind: string): Promise<readonly string[]> {
+    const { rows } = await this.database.query<{ op_id: string }>(
+      {
+        text: `select b.op_id from (${SELECT}) as b where b.kind = $1 and b.state in ('RUNNING', 'VERIFYING')
+               order by b.number`,
+        readOnly: true,
+      },
+      [kind],
+    );
+    return rows.map(({ op_id }) => op_id);
+  }
+
   /** A step of a person. @returns false where the job does not stand in one of these states any more */
   async step(
     opId: string,

@@ -353,6 +353,35 @@ export function logCases(harness: () => BusHarness): void {
     );
 
     it(
+      'by time: the first record that was appended at it or later, of each partition; its end where there is none',
+      async () => {
+        const topic = names.topic();
+        await bus.ensureTopics([spec(topic, 2)]);
+        const old = await append(bus, topic, records('old', 4), 1);
+        await pause(30);
+        const young = await append(other, topic, records('young', 3), 1);
+        const stamps = (await readPartition(bus, topic, 1)).map(({ appendedAtMs }) => appendedAtMs);
+        const [firstMs = 0, youngMs = 0] = [stamps[0], stamps[4]];
+        expect(youngMs).toBeGreaterThan(firstMs);
+        const offsets = async (view: Bus, ms: number): Promise<readonly number[]> =>
+          (await view.offsetsAt(topic, ms)).map(({ offset }) => offset);
+        const { highWater } = await markOf(bus, topic, 1);
+        const { highWater: empty } = await markOf(bus, topic, 0);
+        for (const view of [bus, other]) {
+          expect(await offsets(view, youngMs)).toEqual([empty, young.firstOffset]);
+          expect(await offsets(view, firstMs)).toEqual([empty, old.firstOffset]);
+          expect(await offsets(view, 0)).toEqual([empty, old.firstOffset]);
+          expect(await offsets(view, youngMs + 60_000)).toEqual([empty, highWater]);
+        }
+        // What was trimmed is not found again, however old the time.
+        await bus.trim(at(topic, 1, young.firstOffset + 1));
+        expect(await offsets(other, 0)).toEqual([empty, young.firstOffset + 1]);
+        await refusal(bus.offsetsAt(names.topic(), 0), 'BUS_TOPIC_UNKNOWN');
+      },
+      CASE_LIMIT_MS,
+    );
+
+    it(
       'trimming past the end is refused and trims nothing',
       async () => {
         const topic = names.topic();

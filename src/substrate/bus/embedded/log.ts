@@ -93,6 +93,20 @@ const MARKS = {
   readOnly: true,
 } as const;
 
+const FIRST_SINCE = {
+  name: 'bus_first_since',
+  text: `
+    select w.number::int as number, r.record_offset
+    from unnest($1::int[], $2::int[], $3::int8[]) with ordinality as w (topic_id, partition, low_water, number)
+    left join lateral (
+      select f.record_offset from records as f
+      where f.topic_id = w.topic_id and f.partition = w.partition and f.record_offset >= w.low_water
+        and f.appended_at_ms >= $4::int8
+      order by f.record_offset limit 1
+    ) as r on true`,
+  readOnly: true,
+} as const;
+
 /** Reading the log. */
 export class LogReader {
   readonly #database: Database;
@@ -104,6 +118,30 @@ export class LogReader {
     this.#database = database;
     this.#topics = topics;
     this.#tail = tail;
+  }
+
+  /** What is young stands behind what is old, so each partition is read from its oldest record to the first that is young enough, and no further. */
+  async offsetsAt(marks: readonly PartitionMarks[], appendedAtMs: number): Promise<readonly Position[]> {
+    const topics = await this.#topics.findPlaces(marks);
+    try {
+      const { rows } = await this.#database.query<{ readonly number: number; readonly record_offset: number | null }>(
+        FIRST_SINCE,
+        [
+          literal(topics.map(({ topicId }) => topicId)),
+          literal(marks.map(({ partition }) => partition)),
+          literal(marks.map(({ lowWater }) => lowWater)),
+          appendedAtMs,
+        ],
+      );
+      const found = new Map(rows.map(({ number, record_offset }) => [number, record_offset]));
+      return marks.map(({ topic, partition, highWater }, index) => {
+        const offset = found.get(index + 1) ?? null;
+        // What was appended since the marks were read lies at or behind the end that they say.
+        return { topic, partition, offset: offset === null ? highWater : asOffset(Math.min(offset, highWater)) };
+      });
+    } catch (fault) {
+      throw repeatableFault(fault, 'the log could not be searched by time');
+    }
   }
 
   async marks(places: readonly TopicPartition[]): Promise<readonly PartitionMarks[]> {

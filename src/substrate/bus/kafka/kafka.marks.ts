@@ -8,12 +8,14 @@ import { type Wire } from './kafka.wire.js';
 
 const EARLIEST = -2;
 const LATEST = -1;
+/** What a broker answers where no record is as young as was asked. */
+const NO_OFFSET = '-1';
 
-/** One kind of offset of all partitions of a topic: one request per leader. */
+/** One kind of offset of all partitions of a topic, or the first ones since a time: one request per leader. A partition without any is left out. */
 async function offsetsAt(
   wire: Wire,
   topic: string,
-  timestamp: typeof EARLIEST | typeof LATEST,
+  timestamp: number,
   isolationLevel: number,
 ): Promise<ReadonlyMap<number, Offset>> {
   const byNode = new Map<number, number[]>();
@@ -29,7 +31,9 @@ async function offsetsAt(
     ),
   );
   const found = answers.flatMap(({ responses }) => responses.flatMap(({ partitions }) => partitions));
-  return new Map(found.map(({ partition, offset }) => [partition, offsetOf(offset)]));
+  return new Map(
+    found.flatMap(({ partition, offset }) => (offset === NO_OFFSET ? [] : [[partition, offsetOf(offset)] as const])),
+  );
 }
 
 interface MarksPlan {
@@ -62,6 +66,24 @@ export async function committedMarks(plan: MarksPlan, topic: TopicName): Promise
   return [...high]
     .map(([partition, highWater]) => ({ topic, partition, lowWater: low.get(partition) ?? highWater, highWater }))
     .sort((one, other) => one.partition - other.partition);
+}
+
+/** The first committed record since a time, of each partition; its end where there is none. @throws WireError */
+export async function firstSince(
+  plan: MarksPlan,
+  topic: TopicName,
+  appendedAtMs: number,
+): Promise<readonly Position[]> {
+  const { wire, clock, timeoutMs } = plan;
+  const marks = await committedMarks(plan, topic);
+  const deadlineMs = clock.monotonicMs() + timeoutMs;
+  // Times below 0 are the broker's words for its ends.
+  const since = Math.max(0, Math.floor(appendedAtMs));
+  const found = await persist({ wire, clock, deadlineMs }, () => offsetsAt(wire, topic, since, READ_COMMITTED));
+  return marks.map(({ partition, lowWater, highWater }) => {
+    const offset = found.get(partition) ?? highWater;
+    return { topic, partition, offset: Math.max(lowWater, Math.min(offset, highWater)) as Offset };
+  });
 }
 
 /**

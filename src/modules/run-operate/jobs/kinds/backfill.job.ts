@@ -21,6 +21,7 @@ import type { Told } from '../../operation-facts.js';
 import { BackfillPlans } from '../backfill-plans.js';
 import type { JobFault, JobKind, JobWork } from '../job-kind.js';
 
+export const BACKFILL = 'backfill';
 const CALL_LIMIT_MS = 30_000;
 /** A unit says at once where it stands; so long until it is asked again. */
 const LOOK_MS = 100;
@@ -53,7 +54,7 @@ type BackfillScope = Static<typeof BackfillScopeSchema>;
  */
 @Injectable()
 export class BackfillJob implements JobKind {
-  readonly kind = 'backfill';
+  readonly kind = BACKFILL;
   readonly summary = 'Makes the feature state or the graph from the log again, and compares it with what is served.';
   readonly scope = BackfillScopeSchema;
   readonly #targets: ReadonlyMap<string, RebuildPort>;

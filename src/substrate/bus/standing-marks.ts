@@ -1,6 +1,6 @@
-import { asTopicName } from '../../../rails/eb-ref.js';
-import { isProbityError } from '../../../rails/errors/probity-error.js';
-import type { Bus, PartitionMarks } from '../../../substrate/bus/bus.port.js';
+import { asTopicName } from '../../rails/eb-ref.js';
+import { isProbityError } from '../../rails/errors/probity-error.js';
+import type { Bus, PartitionMarks } from './bus.port.js';
 
 /** The partitions of a topic; none of one that no unit has made yet: an installation begins with the first role that starts. */
 export async function marksOf(bus: Bus, topic: string): Promise<readonly PartitionMarks[]> {

@@ -1,0 +1,59 @@
+import { Type } from '@sinclair/typebox';
+import { OffsetSchema, PartitionSchema, TopicNameSchema } from '../../rails/eb-ref.js';
+import { closed, type Sealed } from '../../rails/schema.js';
+import { defineContract, type PortOf, type TypedContract } from '../rpc/rpc-contract.js';
+import type { RpcMethod } from '../rpc/rpc.port.js';
+
+/** What one unit still needs of one partition: the first offset that it has not dealt with, or that its next start reads from. */
+const NeededPlaceSchema = closed({
+  topic: TopicNameSchema,
+  partition: PartitionSchema,
+  /** null: it has dealt with nothing of it yet, and begins where it begins. */
+  next_offset: Type.Union([OffsetSchema, Type.Null()]),
+});
+
+const HeldPlaceSchema = closed({
+  topic: TopicNameSchema,
+  partition: PartitionSchema,
+  offset: OffsetSchema,
+  why: Type.String({ minLength: 1, maxLength: 200 }),
+});
+
+export const ConsumptionAnswerSchema = closed({
+  positions: Type.Array(NeededPlaceSchema),
+  holds: Type.Array(HeldPlaceSchema),
+});
+export type ConsumptionAnswer = Sealed<typeof ConsumptionAnswerSchema>;
+
+const METHODS = {
+  positions: {
+    request: closed({}),
+    response: ConsumptionAnswerSchema,
+    idempotent: true,
+    permission: 'rpc.call:consumption',
+    summary: 'How far this unit has got on the log, and what its work under way still reads of it',
+  },
+} as const satisfies Readonly<Record<string, RpcMethod>>;
+
+/** Served by every role that reads the log, beside its own port: `POST /rpc/<role>-consumption/positions`. */
+export function consumptionContract(role: string): TypedContract<typeof METHODS> {
+  return defineContract(`${role}-consumption`, METHODS);
+}
+export type ConsumptionPort = PortOf<TypedContract<typeof METHODS>>;
+
+/** One role that reads the log, asked just now. */
+export interface Reader {
+  readonly role: string;
+  /** Empty for a role that consumes nothing and reads the log for its work alone. */
+  readonly topics: readonly string[];
+  /** null: it could not be reached, or refused. What it needs is then unknown, never nothing. */
+  readonly answer: ConsumptionAnswer | null;
+  /** Why there is no answer; the code first. */
+  readonly fault?: string;
+}
+
+/** What everybody who reads the log still needs of it, wherever they run. */
+export abstract class Consumption {
+  /** Asks all of them at once, each within a bound. One answer per role, in the order of their names. */
+  abstract readers(signal: AbortSignal): Promise<readonly Reader[]>;
+}

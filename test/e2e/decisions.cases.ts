@@ -20,6 +20,7 @@ import { handbookFile } from '../support/handbook-file.js';
 import type { Http } from '../support/http.js';
 import { openInside } from '../support/inside.js';
 import { recordsOf } from '../support/single-pass.js';
+import { backfillCases } from './backfill.cases.js';
 import { dryRunCases } from './dry-run.cases.js';
 
 const ROWS = 1_000;
@@ -332,6 +333,9 @@ export function decisionsSuite(flavour: 'embedded' | 'real', groups: readonly st
         const none = await here('counterfactual', '--run', 'nobody', '--rules', shipped);
         expect([none.code, none.stdout]).toEqual([1, expect.stringContaining('Nothing was compared')]);
       }, 150_000);
+
+    // Other profiles let a backfill wait for a second person.
+    if (flavour === 'embedded') backfillCases(() => ({ door, run, rows: ROWS }));
 
     dryRunCases(() => ({ door, run, rows: ROWS }), flavour === 'embedded');
 

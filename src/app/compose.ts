@@ -132,9 +132,9 @@ function readingOf(unit: NamedUnit, parts: Parts, served: ServedConsumption): Re
     provide: token,
     inject: stores,
     useFactory: (...found: readonly object[]) => {
-      const store = consumes === undefined ? undefined : (found[0] as PositionStore);
+      const consumer = consumes === undefined ? undefined : { ...consumes, store: found[0] as PositionStore };
       const holder = holds === undefined ? undefined : (found.at(-1) as LogHolder);
-      const service = new UnitConsumption(new UnitBus(parts.bus, unit), consumes?.topics ?? [], store, holder);
+      const service = new UnitConsumption(new UnitBus(parts.bus, unit), consumer, holder);
       served.set(role, service);
       return service;
     },

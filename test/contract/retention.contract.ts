@@ -97,9 +97,10 @@ export function retentionSuite(open: () => ShadowGround): void {
   };
   const offsets = async (): Promise<readonly Offset[]> =>
     (await recordsOf(ground.bus, topic)).map(({ record }) => record.offset);
-  const place = (offset: number | null, at: TopicName = topic) => ({
-    ...{ topic: at, partition: 0 },
+  const place = (offset: number | null, noted: number | null = offset) => ({
+    ...{ topic, partition: 0 },
     next_offset: offset as Offset | null,
+    restart_offset: noted as Offset | null,
   });
   const standing = (role: string, offset: number | null, more: Partial<ConsumptionAnswer> = {}): Reader => ({
     ...{ role, topics: [topic] },
@@ -145,6 +146,18 @@ export function retentionSuite(open: () => ShadowGround): void {
       expect(await applied(one)).toMatchObject({ to: at, aged: highWater, held_by: [{ by, offset: at }] });
       expect((await mark()).lowWater).toBe(at);
       expect(one.text()).toContain('ops_retention_held');
+    });
+
+    it('what a start would read stays, also where none of it is work', async () => {
+      await written(25);
+      const one = life();
+      await archivedBy(one);
+      const [at, { highWater }] = [(await offsets())[12] as Offset, await mark()];
+      said.list = [standing('df', highWater, { positions: [place(highWater, at)] })];
+      expect(await applied(one)).toMatchObject({ to: at, held_by: [{ by: 'df', offset: at }] });
+      // Of who has noted nothing, a start begins at the oldest record that there is.
+      said.list = [standing('df', highWater, { positions: [place(highWater, null)] })];
+      expect(await applied(life())).toMatchObject({ from: at, to: highWater });
     });
 
     it('who cannot be asked, or has not begun, keeps everything; a role that is not run is not asked', async () => {
@@ -224,19 +237,27 @@ export function retentionSuite(open: () => ShadowGround): void {
         return Promise.resolve(this.at === undefined ? [] : [{ topic, partition: 0, offset: this.at }]);
       }
     }
-    const asked = async (store: PositionStore): Promise<unknown> =>
-      (await new UnitConsumption(ground.bus, [topic, `${topic}.missing`], store, undefined).positions()).positions;
+    const asked = async (store: PositionStore, start: 'low-water' | 'high-water' = 'low-water'): Promise<unknown> =>
+      (
+        await new UnitConsumption(
+          ground.bus,
+          { store, topics: [topic, `${topic}.missing`], startWhenUnknown: start },
+          undefined,
+        ).positions()
+      ).positions;
 
     it('lies behind what is no work of it, at the first record that is, and at the end of a log that has none', async () => {
       const store = new Store();
       await appended(ground.bus, topic, 0, ['no', 'no', 'work', 'no']);
       const [, , third] = await offsets();
-      expect(await asked(store)).toEqual([place(third as Offset)]);
+      expect(await asked(store)).toEqual([place(third as Offset, 0)]);
       store.at = ((third as Offset) + 1) as Offset;
       // Where a log ends in something that is no record, nobody waits for it.
-      expect(await asked(store)).toEqual([place((await mark()).highWater)]);
+      expect(await asked(store)).toEqual([place((await mark()).highWater, store.at)]);
+      // Who has noted nothing yet begins at the oldest record, and passes by what is none of its work as well.
       store.at = undefined;
-      expect(await asked(store)).toEqual([place(null)]);
+      expect(await asked(store)).toEqual([place(third as Offset, null)]);
+      expect(await asked(store, 'high-water')).toEqual([place(null)]);
     });
 
     it('is what a start would read, where that is less than what is in memory', async () => {
@@ -289,13 +310,14 @@ export function retentionSuite(open: () => ShadowGround): void {
       const other = life();
       expect(await other.runner.round()).toBe(1);
       const { state, receipt } = await ended(other, opId);
+      const reached = { topic, partition: 0, next_offset: highWater };
       expect({ state, outputs: receipt.outputs }).toEqual({
         state: 'COMPLETED',
         outputs: {
           target: [{ topic, partition: 0, offset: highWater }],
           groups: [
-            { role: 'df', positions: [place(highWater)] },
-            { role: 'ofp', positions: [place(highWater)] },
+            { role: 'df', positions: [reached] },
+            { role: 'ofp', positions: [reached] },
           ],
         },
       });

@@ -82,10 +82,10 @@ describe('a process that trims the bus and is killed with SIGKILL', () => {
       await gov.query(`update leases set expires_at = '-infinity'`);
       await here.archive.writer.round(false);
       const marks = await bus.marks(TOPIC);
-      const needed = marks.map(({ partition, lowWater, highWater }) => ({
-        ...{ topic: TOPIC, partition },
-        next_offset: (lowWater + Math.floor(random() * (highWater - lowWater + 1))) as Offset,
-      }));
+      const needed = marks.map(({ partition, lowWater, highWater }) => {
+        const at = (lowWater + Math.floor(random() * (highWater - lowWater + 1))) as Offset;
+        return { topic: TOPIC, partition, next_offset: at, restart_offset: at };
+      });
       const readers: Reader[] = [{ role: 'ofp', topics: [TOPIC], answer: { positions: needed, holds: [] } }];
       const opId = `kill-${kill}`;
       await here.jobs.declare({ op_id: opId, kind: 'retention_apply', scope: {}, purpose: 'a test' }, ANALYST);

@@ -4,12 +4,14 @@ import { closed, type Sealed } from '../../rails/schema.js';
 import { defineContract, type PortOf, type TypedContract } from '../rpc/rpc-contract.js';
 import type { RpcMethod } from '../rpc/rpc.port.js';
 
-/** What one unit still needs of one partition: the first offset that it has not dealt with, or that its next start reads from. */
-const NeededPlaceSchema = closed({
+/** How far one unit has got on one partition. */
+const ReachedPlaceSchema = closed({
   topic: TopicNameSchema,
   partition: PartitionSchema,
-  /** null: it has dealt with nothing of it yet, and begins where it begins. */
+  /** The first offset that may be work for it; null: nothing is noted of the partition, and it would begin at the end. */
   next_offset: Type.Union([OffsetSchema, Type.Null()]),
+  /** What it has noted: its next start reads from there, and stands still where that is gone. null: nothing; it begins at the oldest record, or at the end. */
+  restart_offset: Type.Union([OffsetSchema, Type.Null()]),
 });
 
 const HeldPlaceSchema = closed({
@@ -20,7 +22,7 @@ const HeldPlaceSchema = closed({
 });
 
 export const ConsumptionAnswerSchema = closed({
-  positions: Type.Array(NeededPlaceSchema),
+  positions: Type.Array(ReachedPlaceSchema),
   holds: Type.Array(HeldPlaceSchema),
 });
 export type ConsumptionAnswer = Sealed<typeof ConsumptionAnswerSchema>;

@@ -8,27 +8,38 @@ const LOOKED_THROUGH_MAX = 2_000;
 const POLL_RECORDS = 500;
 const POLL_WAIT_MS = 250;
 
+/** What a unit consumes, and where it has noted how far it has got. */
+export interface ConsumedTopics {
+  readonly topics: readonly string[];
+  readonly store: PositionStore;
+  /** Where it begins with a partition of which it has noted nothing. */
+  readonly startWhenUnknown: 'low-water' | 'high-water';
+}
+
 /** What a unit answers about its reading of the log: from its own store, so that any process that runs it says the same. */
 export class UnitConsumption {
   constructor(
     private readonly bus: Bus,
-    private readonly topics: readonly string[],
-    private readonly store: PositionStore | undefined,
+    private readonly consumer: ConsumedTopics | undefined,
     private readonly holder: LogHolder | undefined,
   ) {}
 
   async positions(): Promise<ConsumptionAnswer> {
     const holds = (await this.holder?.holds()) ?? [];
     return {
-      positions: this.store === undefined ? [] : await this.#needed(this.store),
+      positions: this.consumer === undefined ? [] : await this.#needed(this.consumer),
       holds: holds.map(({ topic, partition, offset, why }) => ({ topic, partition, offset, why: why.slice(0, 200) })),
     };
   }
 
-  async #needed(store: PositionStore): Promise<ConsumptionAnswer['positions']> {
-    const marks = (await Promise.all(this.topics.map((topic) => marksOf(this.bus, topic)))).flat();
+  async #needed({ store, topics, startWhenUnknown }: ConsumedTopics): Promise<ConsumptionAnswer['positions']> {
+    const marks = (await Promise.all(topics.map((topic) => marksOf(this.bus, topic)))).flat();
     const stored = await (store.restartsAt?.bind(store) ?? store.positions.bind(store))(marks);
-    const known = new Map(stored.map((position) => [nameOf(position), position.offset]));
+    const noted = new Map(stored.map((position) => [nameOf(position), position.offset]));
+    const known = new Map([
+      ...(startWhenUnknown === 'low-water' ? marks.map((mark) => [nameOf(mark), mark.lowWater] as const) : []),
+      ...noted,
+    ]);
     const behind = marks.flatMap((mark) => {
       const offset = known.get(nameOf(mark));
       // Below the oldest record nothing can be looked through: whoever stands there has lost its place, and says so.
@@ -38,7 +49,7 @@ export class UnitConsumption {
     return marks.map((mark) => {
       const { topic, partition } = mark;
       const offset = moved.get(nameOf(mark)) ?? known.get(nameOf(mark)) ?? null;
-      return { topic, partition, next_offset: offset };
+      return { topic, partition, next_offset: offset, restart_offset: noted.get(nameOf(mark)) ?? null };
     });
   }
 

@@ -16,7 +16,9 @@ export function limitsOf(readers: readonly Reader[], { topic, partition }: Topic
       place.topic === topic && place.partition === partition;
     const holds = answer.holds.filter(here).map(({ offset, why }): Limit => ({ by: why, offset }));
     if (!topics.includes(topic)) return holds;
-    return [{ by: role, offset: answer.positions.find(here)?.next_offset ?? null }, ...holds];
+    const place = answer.positions.find(here);
+    // A start stands still where its place is gone, though nothing between there and its next work is any of its business.
+    return [{ by: role, offset: place?.restart_offset ?? place?.next_offset ?? null }, ...holds];
   });
 }
 

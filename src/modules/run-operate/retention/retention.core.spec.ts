@@ -86,7 +86,10 @@ describe('what readers need', () => {
   const reader = (role: string, next: number | null, more: Partial<Reader> = {}): Reader => ({
     role,
     topics: [TOPIC],
-    answer: { positions: [{ ...at, next_offset: next === null ? null : offset(next) }], holds: [] },
+    answer: {
+      positions: [{ ...at, next_offset: next === null ? null : offset(next), restart_offset: null }],
+      holds: [],
+    },
     ...more,
   });
   const away: Reader = { role: 'ieg', topics: [], answer: null, fault: 'RPC_UNAVAILABLE: gone' };
@@ -102,6 +105,9 @@ describe('what readers need', () => {
       answer: { positions: [], holds: [{ ...at, offset: offset(2), why: 'a build' }] },
     };
     expect(limitsOf([holding], at)).toEqual([{ by: 'a build', offset: 2 }]);
+    // What a start would read stays, also where nothing of it is work.
+    const noted = { positions: [{ ...at, next_offset: offset(7), restart_offset: offset(5) }], holds: [] };
+    expect(limitsOf([{ ...reader('df', 7), answer: noted }], at)).toEqual([{ by: 'df', offset: 5 }]);
     expect(limitsOf([reader('ofp', 7)], { topic: asTopicName('other.v1'), partition: 0 })).toEqual([]);
     expect(running([reader('ofp', 7), away], ['ieg']).map(({ role }) => role)).toEqual(['ofp']);
   });

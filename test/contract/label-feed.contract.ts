@@ -207,7 +207,7 @@ export function labelFeedSuite(ground: () => LabelGround): void {
     unit.start();
     await read(unit.consumer, run);
     await ended(unit, run);
-    expect(await unit.counts.of({ run_id: run.run_id as never, ids_max: 10 })).toEqual({
+    expect(await unit.counts.of({ run_id: run.run_id, ids_max: 10 })).toEqual({
       ...{ state: 'DONE', written: [], refusals: [], offending: {} },
       sealed: { rows: 5, read: 5, entered: 4, passed_over: 1, in_ledger: 4 },
     });
@@ -220,10 +220,10 @@ export function labelFeedSuite(ground: () => LabelGround): void {
     await read(unit.consumer, run);
     await ended(unit, run);
     const { run_id: _run, ...world } = run.pins;
-    expect(await unit.counts.of({ run_id: run.run_id as never, ids_max: 10 })).toMatchObject({
+    expect(await unit.counts.of({ run_id: run.run_id, ids_max: 10 })).toMatchObject({
       sealed: { rows: 5, read: 5, entered: 5, passed_over: 0, in_ledger: 4 },
       offending: {
-        sealed_labels_not_in_ledger: { count: 1, ids: [eventIdOf('transactions', 't-9', world as never)] },
+        sealed_labels_not_in_ledger: { count: 1, ids: [eventIdOf('transactions', 't-9', world)] },
       },
     });
   });

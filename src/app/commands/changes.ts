@@ -45,8 +45,8 @@ export async function listChanges(units: UnitTable, flags: ChangesFlags, termina
         serves('dl') ? changes.postures({ from, to }, flags.limit + 1) : undefined,
         changes.bundles({ from, to }),
       ]);
-      const all = [...facts.flat(), ...(postures ?? []).map(ofPosture), ...bundles.map(ofBundle)].sort(
-        (a, b) => (a.at_utc < b.at_utc ? 1 : a.at_utc > b.at_utc ? -1 : a.subject < b.subject ? -1 : 1),
+      const all = [...facts.flat(), ...(postures ?? []).map(ofPosture), ...bundles.map(ofBundle)].sort((a, b) =>
+        a.at_utc < b.at_utc ? 1 : a.at_utc > b.at_utc ? -1 : a.subject < b.subject ? -1 : 1,
       );
       const shown = all.slice(0, flags.limit);
       const more = all.length > shown.length;

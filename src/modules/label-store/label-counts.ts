@@ -29,8 +29,9 @@ export class LabelCounts {
       const { count, seqs } = await this.submissions.lost(run_id, ids_max);
       offending['labels_accepted_not_in_ledger'] = { count, ids: seqs.map((seq) => `ledger_seq ${seq}`) };
     }
+    const detail = feed?.detail ?? null;
     return {
-      ...{ state: feed?.state ?? 'UNKNOWN', ...(feed?.detail == null ? {} : { detail: feed.detail }) },
+      ...{ state: feed?.state ?? 'UNKNOWN', ...(detail === null ? {} : { detail }) },
       ...{ sealed, written: [...written], refusals: [...(await this.submissions.refusals(run_id, ids_max))] },
       offending,
     };

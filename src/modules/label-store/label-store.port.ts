@@ -1,6 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { DigestSchema } from '../../rails/digest.js';
 import { LabelSchema, LabelTypeSchema } from '../../rails/events/label.schema.js';
+import { RefusedLabelSchema, WrittenLabelsSchema } from '../../rails/labels/counts.js';
 import { LabelTargetSchema } from '../../rails/labels/target.js';
 import { RunIdSchema } from '../../rails/pins.js';
 import { PolicyRevSchema } from '../../rails/policy-rev.js';
@@ -117,18 +118,9 @@ export const CountsResponse = closed({
     Type.Null(),
   ]),
   /** By namespace of the writer. */
-  written: Type.Array(
-    closed({
-      namespace: Type.String(),
-      submitted: safeInteger(0, 'labels, retries included'),
-      accepted: safeInteger(0, 'labels'),
-      duplicate: safeInteger(0, 'labels'),
-      rejected: safeInteger(0, 'labels'),
-      in_ledger: safeInteger(0, 'labels that the ledger holds'),
-    }),
-  ),
+  written: Type.Array(WrittenLabelsSchema),
   /** The youngest, as far as they are kept. */
-  refusals: Type.Array(closed({ namespace: Type.String(), handle: Type.String(), code: Type.String() })),
+  refusals: Type.Array(RefusedLabelSchema),
   /** What is lost, by kind. */
   offending: Type.Record(Type.String(), closed({ count: safeInteger(0, 'all'), ids: Type.Array(Type.String()) })),
 });

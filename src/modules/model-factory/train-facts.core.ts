@@ -82,7 +82,9 @@ function reasonOf(state: keyof typeof KIND_OF, { code, says = '' }: RunDetail, a
       return `gates: ${says}`;
     case 'CANCELLED':
       return actor === null ? 'cancelled; by whom was not kept' : 'cancelled';
-    default:
+    case 'FAILED_CONFLICT':
+    case 'FAILED_RETRY_EXHAUSTED':
+    case 'REJECTED_INPUTS':
       return `${code ?? state}: ${says}`;
   }
 }

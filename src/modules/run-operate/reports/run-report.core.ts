@@ -1,9 +1,9 @@
 import { Type } from '@sinclair/typebox';
+import { RefusedLabelSchema, WrittenLabelsSchema } from '../../../rails/labels/counts.js';
 import { RunIdSchema } from '../../../rails/pins.js';
 import type { Accounts, DecisionPath, Equation, LabelAccounts } from '../../../rails/reconciliation.js';
 import { closed, safeInteger, type Sealed } from '../../../rails/schema.js';
 import { UtcMicrosSchema } from '../../../rails/time.js';
-import { CountsResponse } from '../../label-store/label-store.port.js';
 
 const OffendersSchema = closed({
   count: safeInteger(0, 'all of them'),
@@ -30,8 +30,8 @@ export const RunReportSchema = closed(
     /** What writers said of the run, and what was refused of it: that loses nothing, and is for the writers to know. */
     labels: Type.Optional(
       closed({
-        written: CountsResponse.properties.written,
-        refusals: CountsResponse.properties.refusals,
+        written: Type.Array(WrittenLabelsSchema),
+        refusals: Type.Array(RefusedLabelSchema),
       }),
     ),
   },

@@ -4,9 +4,11 @@ import type { Chunk } from '../../src/modules/run-operate/archive/chunk.core.js'
 import { BackfillHolds } from '../../src/modules/run-operate/jobs/backfill-holds.js';
 import { digestBytes } from '../../src/rails/digest.js';
 import type { Offset } from '../../src/rails/eb-ref.js';
+import { isProbityError } from '../../src/rails/errors/probity-error.js';
 import type { LogHold } from '../../src/substrate/bus/bus.port.js';
 import type { RebuildOrder } from '../../src/substrate/projection/generation.schema.js';
 import { openTestPostgres, type TestPostgres } from '../support/database.js';
+import { eventually } from '../support/eventually.js';
 import { recordsOf } from '../support/single-pass.js';
 import {
   type BackfillPlace,
@@ -18,7 +20,7 @@ import {
   PINS,
   Shop,
 } from './backfill.kit.js';
-import { CONTROL, type Plane, TRAFFIC } from './feature-plane.kit.js';
+import { CONTROL, openPlane, type Plane, shippedDefinitions, TRAFFIC } from './feature-plane.kit.js';
 import { openShadowGround, type ShadowGround } from './offline-feature-shadow.kit.js';
 
 const GROUPS = ['handbook_transaction', 'handbook_customer', 'handbook_terminal'];
@@ -310,6 +312,52 @@ export function backfillSuite(kind: 'embedded' | 'external'): void {
     await expect(features.service.rebuild({ op_id: 'op-once', plan, to: 'BUILT' })).rejects.toMatchObject({
       code: 'REPLAY_GENERATION_GONE',
     });
+  });
+
+  it('a basis that the served state has not come to is waited for, and compared when it has', async () => {
+    await shop.pay(12, 14);
+    const ends = async () => {
+      const offsets = async (topic: typeof TRAFFIC) =>
+        Object.fromEntries((await ground.bus.marks(topic)).map(({ partition, highWater }) => [partition, highWater]));
+      return { [TRAFFIC]: await offsets(TRAFFIC), [CONTROL]: await offsets(CONTROL) };
+    };
+    const basis = async () => await ops.plans.named(await ends());
+    const { ref: plan } = await ops.plans.settled({ opId: 'op-ahead', source: 'bus', basis });
+    const asked = () => features.service.rebuild({ op_id: 'op-ahead', plan, to: 'COMPARED' });
+    await eventually(asked, ({ state }) => state === 'BUILT');
+    const behind = await eventually(
+      async () => {
+        // So long the unit waits by itself.
+        await features.clock.advance(LATER_MS);
+        return await asked().catch((error: unknown) => error);
+      },
+      (error) => isProbityError(error),
+    );
+    expect(behind).toMatchObject({ code: 'REPLAY_LIVE_BEHIND', retryable: true });
+    await followed();
+    expect(await eventually(asked, ({ state }) => state !== 'BUILT')).toMatchObject({
+      state: 'EQUAL',
+      counted: { events: 28 },
+    });
+  });
+
+  it('a generation that was begun under other definitions is not gone on with, and one that keeps other members is let go', async () => {
+    const { receipt } = await ops.done({ target: 'ofp' }, 'op-old');
+    const plan = receipt.outputs?.['plan'] as never;
+    const revised = `state = 'BUILDING', policy_rev = jsonb_set(policy_rev, '{revision}', '7')`;
+    await ground.database('ofp').query(`update generations set ${revised} where op_id = 'op-old'`);
+    const asked = () => features.service.rebuild({ op_id: 'op-old', plan, to: 'BUILT' });
+    expect(await eventually(asked, ({ state }) => state !== 'BUILDING')).toMatchObject({
+      state: 'FAILED',
+      fault: { code: 'REPLAY_POLICY_CHANGED' },
+    });
+    features = await openPlane(
+      ground.database('ofp'),
+      shippedDefinitions('handbook_transaction', 'core_merchant'),
+      place,
+    );
+    await expect(asked()).rejects.toMatchObject({ code: 'REPLAY_GENERATION_GONE' });
+    expect(await rowsOf('ofp', 'runs')).toEqual([]);
   });
 
   it('of two operations at once the second one waits', async () => {

@@ -2,6 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { type AdmissionGate } from '../../src/modules/ingestion-gate/ingestion-gate.admission.js';
 import { type Receipt } from '../../src/modules/ingestion-gate/ingestion-gate.port.js';
+import { ReservationHolds } from '../../src/modules/ingestion-gate/ledger/reservation-holds.js';
+import { asTopicName } from '../../src/rails/eb-ref.js';
 import { type RunPins } from '../../src/rails/pins.js';
 import { refusal } from '../../src/substrate/bus/contract/kit.js';
 import { eventually } from '../support/eventually.js';
@@ -11,6 +13,7 @@ import { by, type GateGround, type GateParts, onBus, openGate } from './ingestio
 import { rethrown } from './ingestion-gate.rig.js';
 import { apart, type AppendScript, failing, type Switch } from './ingestion-gate.stand-ins.js';
 
+const TRAFFIC = asTopicName('fp.bus.traffic.v1');
 const TAG = randomBytes(4).toString('hex');
 
 /** What can go wrong between a ledger and a bus that do not commit together, one step after the other. */
@@ -128,6 +131,16 @@ export function twoStepCases(name: string, openGround: () => Promise<GateGround>
       await refusal(send(gate, 1, 2), 'IG_LEDGER_UNHEALTHY');
       expect(await idsOnBus()).toEqual(['e-1', 'e-2']);
       expect(await reservations()).toBe(2);
+      // Nobody may take away what has to be found again: the log is held from before these records on.
+      const ends = new Map(
+        (await ground().bus.marks(TRAFFIC)).map(({ partition, highWater }) => [partition, highWater]),
+      );
+      const held = await new ReservationHolds(database).holds();
+      expect(held.length).toBeGreaterThan(0);
+      for (const { topic, partition, offset } of held) {
+        expect(topic).toBe(TRAFFIC);
+        expect(offset).toBeLessThan(ends.get(partition) ?? 0);
+      }
       delete script.afterAppend;
       off.code = undefined;
       const receipts = await send(gate, 1, 2, 3);

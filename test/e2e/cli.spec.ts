@@ -50,6 +50,7 @@ describe('the command line', () => {
     expect(findings.map(({ check }) => check)).toEqual([
       'node',
       'profile',
+      'retention',
       'data folder',
       'database',
       'schemas',

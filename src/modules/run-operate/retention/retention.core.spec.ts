@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { asTopicName, type Offset } from '../../../rails/eb-ref.js';
 import type { Reader } from '../../../substrate/bus/consumption.port.js';
-import { lagsOf, limitsOf, running } from './readers.core.js';
+import { lagsOf, limitsOf, running } from './readers.js';
 import { cutOf, headroomOf, type Limit } from './retention.core.js';
 
 const offset = (value: number): Offset => value as Offset;

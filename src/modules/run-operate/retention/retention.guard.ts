@@ -4,7 +4,7 @@ import type { SealedPolicy } from '../../../rails/policy-rev.js';
 import { Consumption, type Reader } from '../../../substrate/bus/consumption.port.js';
 import { Policies } from '../../../substrate/policy/policy.port.js';
 import { LaneGuard } from '../lane-guard.js';
-import { running } from './readers.core.js';
+import { running } from './readers.js';
 import { RetentionPlanner } from './retention.planner.js';
 import { RETENTION_POLICY, type RetentionPolicy } from './retention.policy.js';
 

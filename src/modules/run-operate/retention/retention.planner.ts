@@ -10,7 +10,7 @@ import { Policies } from '../../../substrate/policy/policy.port.js';
 import { ARCHIVE_POLICY } from '../archive/archive.policy.js';
 import { ArchiveService } from '../archive/archive.service.js';
 import { ArchiveStore } from '../archive/archive.store.js';
-import { limitsOf } from './readers.core.js';
+import { limitsOf } from './readers.js';
 import { type Cut, cutOf, headroomOf, type Limit } from './retention.core.js';
 import type { RetentionPolicy } from './retention.policy.js';
 

@@ -17,7 +17,7 @@ import { Objects } from '../../../../substrate/objects/objects.port.js';
 import { Policies } from '../../../../substrate/policy/policy.port.js';
 import { Telemetry } from '../../../../substrate/telemetry/telemetry.port.js';
 import { OperationFacts, type Told } from '../../operation-facts.js';
-import { lagsOf, running, toldLag } from '../../retention/readers.core.js';
+import { lagsOf, running, toldLag } from '../../retention/readers.js';
 import { RETENTION_POLICY } from '../../retention/retention.policy.js';
 import { type JobKind, JobWaits, type JobWork } from '../job-kind.js';
 

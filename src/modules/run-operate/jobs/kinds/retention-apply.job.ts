@@ -8,7 +8,7 @@ import { Bus } from '../../../../substrate/bus/bus.port.js';
 import { Consumption } from '../../../../substrate/bus/consumption.port.js';
 import { Policies } from '../../../../substrate/policy/policy.port.js';
 import { Telemetry } from '../../../../substrate/telemetry/telemetry.port.js';
-import { running } from '../../retention/readers.core.js';
+import { running } from '../../retention/readers.js';
 import type { Limit } from '../../retention/retention.core.js';
 import { type PlannedPartition, RetentionPlanner } from '../../retention/retention.planner.js';
 import { RETENTION_POLICY } from '../../retention/retention.policy.js';

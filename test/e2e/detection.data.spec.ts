@@ -56,7 +56,7 @@ describe('what is learnt from the card data', () => {
     });
     const desk = await CardDesk.open(file, join(folder, `desk ${name}`));
     const rows = await desk.rowsOf('rows', dataset, HANDBOOK_FEATURES);
-    const trained = await platform.trained(name, id, HANDBOOK_FEATURES);
+    const trained = await platform.trained(await platform.training(name, id, HANDBOOK_FEATURES));
     const within = (from = '', to = ''): TrainingMatrix => {
       const [first, end] = [Date.parse(from) / 1_000, Date.parse(to) / 1_000];
       const places = [...rows.matrix.seconds.keys()].filter((row) => {
@@ -121,11 +121,12 @@ describe('what is learnt from the card data', () => {
   });
 });
 
-/** As the factory does by default: the last fifth by time says when to stop and how to calibrate. */
+/** As the factory does by default: the last fifth by time says how many trees there are and how to calibrate, and all rows are learnt from. */
 function learntFrom(rows: TrainingMatrix): TreeModel {
   const { train, later } = splitByTime(rows, 0.2);
-  const { model } = trainTrees(train, DEFAULT_TREES, { later });
-  return calibrated(model, plattOf(logOddsOf(model, later.columns, later.labels.length), later.labels));
+  const { model: held, rounds } = trainTrees(train, DEFAULT_TREES, { later });
+  const { model } = trainTrees(rows, { ...DEFAULT_TREES, rounds: rounds[0] ?? 0 });
+  return calibrated(model, plattOf(logOddsOf(held, later.columns, later.labels.length), later.labels));
 }
 
 /** The two last cells of each line, fraud and its kind, go to another line. */

@@ -127,31 +127,29 @@ export class CardPlatform {
     return { id, file };
   }
 
-  /** Trains by the default recipe on these features. Nothing is put before the registry. */
-  async trained(
-    name: string,
-    dataset: string,
-    features: readonly string[],
-    change: Partial<Recipe> = {},
-  ): Promise<TrainedFold> {
+  /** Asks for a training by the default recipe on these features, none of which is put before the registry. @returns the path of the run */
+  async training(name: string, dataset: string, features: readonly string[]): Promise<string> {
+    const called = name.replaceAll(' ', '-');
     const recipe: Recipe = {
       ...DEFAULT_RECIPE,
-      bundle: { bundle_id: name.replaceAll(' ', '-'), bundle_version: 1 },
+      bundle: { bundle_id: called, bundle_version: 1 },
       inputs: features.map((feature) => ({ source: 'features', name: feature })),
-      ...change,
     };
     const { run } = await this.#sent<TrainAnswer>('/v1/training-runs', {
-      ...{ request_id: name.replaceAll(' ', '-'), kind: 'baseline_train', publish: false, recipe },
+      ...{ request_id: called, kind: 'baseline_train', publish: false, recipe },
       datasets: [{ role: 'train', dataset_manifest_id: dataset }],
     });
-    const path = `/v1/training-runs/${run.train_run_id}`;
-    const { run: ended } = await this.#until<{ readonly run: TrainStatus }>(path, ({ run: now }) => now.at_rest);
-    const { state, trained, detail } = ended;
-    if (trained === null) throw new Error(`${name} is ${state}: ${JSON.stringify(detail)}`);
-    const { body: bundle } = await this.http.get(`${path}/bundle`);
-    const report = (await this.http.get(`${path}/report.json`)).body as EvalReport;
+    return `/v1/training-runs/${run.train_run_id}`;
+  }
+
+  async trained(path: string): Promise<TrainedFold> {
+    const { run } = await this.#until<{ readonly run: TrainStatus }>(path, ({ run: now }) => now.at_rest);
+    const { state, trained, detail } = run;
+    if (trained === null) throw new Error(`${path} is ${state}: ${JSON.stringify(detail)}`);
+    const bundle = await this.#until<Bundle>(`${path}/bundle`, () => true);
+    const report = await this.#until<EvalReport>(`${path}/report.json`, () => true);
     const averagePrecision = report.quality.average_precision.value;
-    return { bundle: bundle as Bundle, state, reasons: trained.reason_codes, averagePrecision };
+    return { bundle, state, reasons: trained.reason_codes, averagePrecision };
   }
 
   async #bytes(path: string): Promise<Buffer> {
@@ -163,19 +161,29 @@ export class CardPlatform {
   }
 
   async #sent<Body>(path: string, body: object): Promise<Body> {
-    const answer = await this.http.post(path, body);
+    const answer = await again(() => this.http.post(path, body));
     if (answer.status >= 300) throw new Error(`${path}: ${answer.status} ${answer.text}`);
     return answer.body as Body;
   }
 
   async #until<Body>(path: string, done: (body: Body) => boolean): Promise<Body> {
     for (;;) {
-      const { status, body, text } = await this.http.get(path);
+      const { status, body, text } = await again(() => this.http.get(path));
       // What was accepted just now may not be known to whoever is asked.
       if (status !== 200 && status !== 404) throw new Error(`${path}: ${status} ${text}`);
       if (status === 200 && done(body as Body)) return body as Body;
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
+  }
+}
+
+/** Once more where a connection had been left idle for too long; whatever is asked here may be asked twice. */
+async function again<Answer>(ask: () => Promise<Answer>): Promise<Answer> {
+  try {
+    return await ask();
+  } catch (error) {
+    if (error instanceof TypeError) return await ask();
+    throw error;
   }
 }
 

@@ -24,7 +24,7 @@ const TRIED = Object.keys(WINDOW_SETS) as (keyof typeof WINDOW_SETS)[];
 
 /**
  * Which windows beyond the book's are worth their columns: every combination of three sets, by mean average precision over six pairs of weeks, with the factory's settings and its share held
- * back. The test weeks are not read.
+ * back; and what is lost by holding it back. The test weeks are not read.
  */
 export const bench: Bench = async (note) => {
   const { platform, desk, world, close } = await openBench();
@@ -64,7 +64,8 @@ export const bench: Bench = async (note) => {
 };
 
 /**
- * `held`: as the factory trains, the last rows by time say when to stop. `whole`: nothing is held back, and nothing stops. `again`: as many trees as `held` found, learnt from all rows.
+ * `held`: the last rows by time say when to stop, and are not learnt from. `whole`: nothing is held back, and nothing stops. `again`: as many trees as `held` found, learnt
+ * from all rows, as the factory does.
  */
 type How = 'held' | 'whole' | 'again';
 

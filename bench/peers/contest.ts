@@ -48,6 +48,8 @@ export interface Part {
   /** Places of rows. */
   readonly train: Int32Array;
   readonly test: Int32Array;
+  /** By name; all columns of the matrix unless given. */
+  readonly columns?: readonly string[];
   /** Learners, and how often each is trained, for its time. */
   readonly own: Readonly<Record<string, number>>;
   readonly peers: Readonly<Record<string, number>>;
@@ -92,7 +94,9 @@ export async function contestOf(
     writeFileSync(join(folder, `${name}.train.i32`), train);
     writeFileSync(join(folder, `${name}.test.i32`), test);
   }
-  const plan = { features: matrix.names, parts: parts.map(({ name, peers }) => ({ name, peers })) };
+  const plan = {
+    parts: parts.map(({ name, peers, columns }) => ({ name, peers, features: columns ?? matrix.names })),
+  };
   writeFileSync(join(folder, 'plan.json'), JSON.stringify(plan));
   const python = process.env['PROBITY_PEERS_PYTHON'] ?? 'python3';
   await promisify(execFile)(python, [join('bench', 'peers', 'peers.py'), folder]);
@@ -123,8 +127,9 @@ interface PeersFile {
 function entryOf(matrix: TrainingMatrix, part: Part, learner: string, times: number): Entry {
   const train = OWN[learner];
   if (train === undefined) throw new Error(`no learner of ours is called ${learner}`);
-  const rows = rowsOf(matrix, part.train);
-  const test = rowsOf(matrix, part.test);
+  const seen = columnsOf(matrix, part.columns ?? matrix.names);
+  const rows = rowsOf(seen, part.train);
+  const test = rowsOf(seen, part.test);
   const [wallMs, cpuMs]: [number[], number[]] = [[], []];
   let scores = new Float64Array(0);
   for (let time = 0; time < times; time += 1) {
@@ -136,4 +141,14 @@ function entryOf(matrix: TrainingMatrix, part: Part, learner: string, times: num
     if (time === times - 1) scores = Float64Array.from(logOddsOf(model, test.columns, test.labels.length));
   }
   return { part: part.name, learner, wallMs, cpuMs, scores };
+}
+
+/** The matrix as a learner sees it that is given these columns alone, in this order. */
+export function columnsOf(matrix: TrainingMatrix, names: readonly string[]): TrainingMatrix {
+  const columns = names.map((name) => {
+    const column = matrix.columns[matrix.names.indexOf(name)];
+    if (column === undefined) throw new Error(`the rows have no column ${name}`);
+    return column;
+  });
+  return { ...matrix, names, columns };
 }

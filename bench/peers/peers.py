@@ -1,6 +1,6 @@
 """Trains others' learners on rows that bench/peers.ts has written down, on one thread, and writes their scores beside them.
 
-usage: peers.py FOLDER, which holds rows.parquet and plan.json: {"features": [...], "parts": [{"name", "peers": {PEER: times}}]}; for each part the places
+usage: peers.py FOLDER, which holds rows.parquet and plan.json: {"parts": [{"name", "features": [...], "peers": {PEER: times}}]}; for each part the places
 of its rows in NAME.train.i32 and NAME.test.i32. Leaves NAME.PEER.f64 (a score for each test row) and peers.json.
 """
 
@@ -32,10 +32,10 @@ def main(folder):
     with open(os.path.join(folder, "plan.json"), encoding="utf-8") as file:
         plan = json.load(file)
     frame = pd.read_parquet(os.path.join(folder, "rows.parquet")).sort_values("id")
-    values = frame[plan["features"]].to_numpy(dtype=np.float64)
     labels = frame["fraud"].to_numpy()
     results = []
     for part in plan["parts"]:
+        values = frame[part["features"]].to_numpy(dtype=np.float64, na_value=np.nan)
         places = {
             side: np.fromfile(os.path.join(folder, f"{part['name']}.{side}.i32"), dtype=np.int32)
             for side in ("train", "test")

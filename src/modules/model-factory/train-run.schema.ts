@@ -11,7 +11,7 @@ import { FactoryPolicySchema } from './learning/gate-policy.schema.js';
 import { RecipeSchema } from './learning/recipe.schema.js';
 
 /** Raised with every change of what a training makes of the same inputs: an old run is then never taken for a new one. */
-export const RUN_FORMAT = 1;
+export const RUN_FORMAT = 2;
 
 const literals = <const Name extends string>(names: readonly Name[]): TUnion<TLiteral<Name>[]> =>
   Type.Union<TLiteral<Name>[]>(names.map((name) => Type.Literal(name)));

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { checkLearnable, checkMatrix, rowsOf, splitByTime } from './matrix.js';
+import { checkLearnable, checkMatrix, joined, rowsOf, splitByTime } from './matrix.js';
 import { plantedRows } from './worlds.kit.js';
 
 const rows = plantedRows(3_000, 31);
@@ -43,5 +43,21 @@ describe('a split by time', () => {
     const seconds = rows.seconds.map((second) => Math.floor(second / 60_000));
     const { train, later } = splitByTime({ ...rows, seconds }, 0.3);
     expect(Math.max(...(train.seconds ?? []))).toBeLessThan(Math.min(...(later.seconds ?? [])));
+  });
+
+  it('is undone by joining both; columns of others and what only one of them says are refused', () => {
+    const { train, later } = splitByTime(rows, 0.3);
+    expect(joined(train, later)).toEqual(
+      rowsOf(
+        rows,
+        rows.seconds.map((_, at) => at).sort((a, b) => (rows.seconds[a] ?? 0) - (rows.seconds[b] ?? 0) || a - b),
+      ),
+    );
+    const weights = Float64Array.from(later.labels, () => 3);
+    const weighted = joined(train, { ...later, weights }).weights ?? new Float64Array(0);
+    expect([weighted[0], weighted.at(-1)]).toEqual([1, 3]);
+    expect(() => joined(train, { ...later, names: ['a', 'b', 'c'] })).toThrow(/the same columns/);
+    const { seconds: _, ...timeless } = later;
+    expect(() => joined(train, timeless)).toThrow(/the same of each row/);
   });
 });

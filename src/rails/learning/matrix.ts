@@ -63,6 +63,29 @@ export function rowsOf(matrix: TrainingMatrix, places: ArrayLike<number>): Train
   };
 }
 
+/** The rows of the one, then those of the other, which has the same columns. Where one of them has weights, a row without one counts once. */
+export function joined(one: TrainingMatrix, other: TrainingMatrix): TrainingMatrix {
+  if (one.names.join('\n') !== other.names.join('\n')) throw invalid('rows that are joined have the same columns');
+  const size = one.labels.length + other.labels.length;
+  const both = <A extends Float64Array | Int32Array | Uint8Array>(first: A, second: A | undefined, into: A): A => {
+    if (second === undefined) throw invalid('rows that are joined say the same of each row');
+    into.set(first);
+    into.set(second, first.length);
+    return into;
+  };
+  const ones = ({ labels, weights }: TrainingMatrix): Float64Array =>
+    weights ?? new Float64Array(labels.length).fill(1);
+  const isWeighted = one.weights !== undefined || other.weights !== undefined;
+  return {
+    names: one.names,
+    columns: one.columns.map((column, at) => both(column, other.columns[at], new Float64Array(size))),
+    labels: both(one.labels, other.labels, new Uint8Array(size)),
+    ...(isWeighted ? { weights: both(ones(one), ones(other), new Float64Array(size)) } : {}),
+    ...(one.groups === undefined ? {} : { groups: both(one.groups, other.groups, new Int32Array(size)) }),
+    ...(one.seconds === undefined ? {} : { seconds: both(one.seconds, other.seconds, new Float64Array(size)) }),
+  };
+}
+
 /** Splits by time: the last `share` of the rows is held out, and no row of it is older than any of the others. */
 export function splitByTime(
   matrix: TrainingMatrix,

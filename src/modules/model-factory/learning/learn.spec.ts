@@ -21,6 +21,8 @@ import { unrestricted } from '../../../rails/capability-mask.js';
 import { DecisionEngine } from '../../../rails/decision/engine.js';
 import type { FeaturesUse } from '../../../rails/decision/inputs.js';
 import { digestBytes, digestText } from '../../../rails/digest.js';
+import { trainTrees } from '../../../rails/learning/gradient-boosting.js';
+import { joined } from '../../../rails/learning/matrix.js';
 import { logOddsOf } from '../../../rails/learning/predict.js';
 import { logisticE6 } from '../../../rails/model/exp.js';
 import type { Bundle } from '../../../rails/model/bundle.schema.js';
@@ -30,7 +32,7 @@ import { type LearningGround, learn } from './learn.js';
 import { trainedBundle } from './learner.js';
 import type { LearningTask } from './learning-task.js';
 import { readRows } from './reading.js';
-import { DEFAULT_RECIPE } from './recipe.schema.js';
+import { DEFAULT_RECIPE, treeSettingsOf } from './recipe.schema.js';
 
 const SPLITS = [0.6, 0.2, 0.2] as const;
 const ground: LearningGround = {
@@ -134,6 +136,22 @@ describe('a training', () => {
     const scores = logOddsOf(bundle.model, [trends, new Float64Array(50).fill(700)], 50);
     expect(scores.every((score, at) => at === 0 || score <= (scores[at - 1] ?? 0))).toBe(true);
     expect(scores[49]).toBeLessThan(scores[0] ?? 0);
+  });
+
+  it('is learnt from all rows in the end, with as many trees as the rows that are held back say', async () => {
+    const dataset = await plantedDataset({ rows: 3_000, seed: 4, splits: SPLITS });
+    const task = learningTask([dataset], { recipe: { ...recipe, calibration: false }, policy: brief() });
+    const { bundle, report } = await learn(task, ground);
+    const { train, later } = await readRows(task, demandInputs(task.datasets, recipe, task.policy.body));
+    if (train === null || later === null || bundle.model.format !== 'probity.tree.v1') throw new Error('trees of both');
+    const settings = treeSettingsOf(recipe);
+    const held = trainTrees(train.matrix, settings, { later: later.matrix });
+    const [rounds = 0] = held.rounds;
+    const all = joined(train.matrix, later.matrix);
+    expect(bundle.model.trees).toEqual(trainTrees(all, { ...settings, rounds }).model.trees);
+    expect(bundle.model.trees).not.toEqual(held.model.trees);
+    expect(bundle.lineage.trained_on).toContain(`: ${all.labels.length} rows`);
+    expect(report.learner?.trees).toEqual([rounds]);
   });
 });
 

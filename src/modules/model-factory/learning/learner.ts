@@ -2,7 +2,7 @@ import { ProbityError } from '../../../rails/errors/probity-error.js';
 import { calibrated, type Platt, plattOf } from '../../../rails/learning/calibration.js';
 import { type Progress, trainTrees } from '../../../rails/learning/gradient-boosting.js';
 import { trainLogistic } from '../../../rails/learning/logistic.js';
-import type { TrainingMatrix } from '../../../rails/learning/matrix.js';
+import { joined, type TrainingMatrix } from '../../../rails/learning/matrix.js';
 import { logOddsOf } from '../../../rails/learning/predict.js';
 import { countOf } from '../../../rails/learning/ranking.js';
 import { searchTrees, type Trial } from '../../../rails/learning/search.js';
@@ -81,39 +81,53 @@ export function searched(
   };
 }
 
-/** Trains and calibrates: the same ground and settings give the same bundle, byte for byte. */
+/**
+ * Trains and calibrates: the same ground and settings give the same bundle, byte for byte. The rows held back say how many trees there are and how scores become
+ * probabilities; the model of the bundle is then learnt from all rows, for the latest are those most like what comes.
+ */
 export function trainedBundle(
   ground: Ground,
   settings: TreeSettings,
   observe: (progress: Pick<Progress, 'bag' | 'round' | 'of'>) => void = () => undefined,
 ): Trained {
-  const { recipe, inputs, train, later } = ground;
+  const { recipe, train, later } = ground;
+  const all = joined(train, later);
+  const held = modelOf(ground, train, settings, { later, observe });
+  const platt = recipe.calibration
+    ? plattOf(logOddsOf(held.model, later.columns, later.labels.length), later.labels, later.weights)
+    : null;
+  const mean = held.trees.reduce((sum, trees) => sum + trees, 0) / Math.max(1, held.trees.length);
+  const rounds = Math.max(1, Math.round(mean));
+  const { model, gain, trees } = modelOf(ground, all, { ...settings, rounds }, { observe });
+  const bundle = bundleOf(ground, all.labels, platt === null ? model : calibrated(model, platt));
+  return { bundle, digest: bundleDigest(bundle), gain, trees, platt };
+}
+
+function modelOf(
+  { recipe, inputs }: Ground,
+  rows: TrainingMatrix,
+  settings: TreeSettings,
+  around: Pick<Parameters<typeof trainTrees>[2] & object, 'later' | 'observe'>,
+): Pick<Trained, 'gain' | 'trees'> & { readonly model: LinearModel | TreeModel } {
   const named = inputs.map(({ source, name, reason_code }) => ({ source, name, reason_code }));
-  let model: LinearModel | TreeModel;
-  let [gain, trees]: [Float64Array | null, readonly number[]] = [null, []];
   if (recipe.learner.kind === 'logistic') {
     const caps = Object.fromEntries(
       inputs.flatMap(({ source, name, cap }) => (cap === undefined ? [] : [[`${source}.${name}`, cap]])),
     );
-    model = trainLogistic(train, logisticSettingsOf(recipe, caps), { inputs: named });
-  } else {
-    const found = trainTrees(train, settings, { later, inputs: named, observe });
-    [model, gain, trees] = [found.model, found.gain, found.rounds];
+    const model = trainLogistic(rows, logisticSettingsOf(recipe, caps), { inputs: named });
+    return { model, gain: null, trees: [] };
   }
-  const platt = recipe.calibration
-    ? plattOf(logOddsOf(model, later.columns, later.labels.length), later.labels, later.weights)
-    : null;
-  const bundle = bundleOf(ground, platt === null ? model : calibrated(model, platt));
-  return { bundle, digest: bundleDigest(bundle), gain, trees, platt };
+  const { model, gain, rounds } = trainTrees(rows, settings, { ...around, inputs: named });
+  return { model, gain, trees: rounds };
 }
 
-function bundleOf({ recipe, inputs, train, dataset }: Ground, model: LinearModel | TreeModel): Bundle {
+function bundleOf({ recipe, inputs, dataset }: Ground, labels: Uint8Array, model: LinearModel | TreeModel): Bundle {
   const groups = new Map(inputs.flatMap(({ group }) => (group === undefined ? [] : [[group.name, group]])));
   const bundle = bundles.check({
     ...recipe.bundle,
     compatibility: { feature_groups: [...groups.values()], input_contract: 'transaction.v1' },
     lineage: {
-      trained_on: `the dataset of the manifest ${dataset}: ${train.labels.length} rows, ${countOf(train.labels)} of them fraud`,
+      trained_on: `the dataset of the manifest ${dataset}: ${labels.length} rows, ${countOf(labels)} of them fraud`,
       recipe: `recipe ${recipeDigest(recipe)}, seed ${recipe.seed}`,
       dataset_digest: dataset,
     },

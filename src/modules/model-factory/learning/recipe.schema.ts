@@ -64,8 +64,8 @@ export const RecipeSchema = closed(
     calibration: Type.Boolean(),
     seed: Type.Integer({ minimum: 0, maximum: 4_294_967_295 }),
     /**
-     * The last rows of training by time, in millionths of them: they decide when trees stop, which trial is best, and the calibration. Where the dataset
-     * has a split called validation, that is taken instead.
+     * The last rows of training by time, in millionths of them: they decide when trees stop, which trial is best, and the calibration; what
+     * comes out is learnt from them as well. Where the dataset has a split called validation, that is taken instead.
      */
     later_share_ppm: Type.Integer({ minimum: 10_000, maximum: 500_000 }),
     /** Tries settings within a budget; whichever ends first. Of trees alone. */

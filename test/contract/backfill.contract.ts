@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import type { Chunk } from '../../src/modules/run-operate/archive/chunk.core.js';
+import { asBasis } from '../../src/rails/basis.js';
 import { digestBytes } from '../../src/rails/digest.js';
 import type { Offset } from '../../src/rails/eb-ref.js';
 import { isProbityError } from '../../src/rails/errors/probity-error.js';
@@ -329,6 +330,23 @@ export function backfillSuite(kind: 'embedded' | 'external'): void {
     );
     await expect(asked()).rejects.toMatchObject({ code: 'REPLAY_GENERATION_GONE' });
     expect(await rowsOf('ofp', 'runs')).toEqual([]);
+  });
+
+  it('asked by many at once it is done once', async () => {
+    const basis = async () => Promise.resolve(asBasis(features.engine.vector.record()));
+    const { ref: plan } = await ops.plans.settled({ opId: 'op-many', source: 'bus', basis });
+    for (const to of ['BUILT', 'COMPARED', 'LIVE'] as const)
+      await eventually(
+        async () =>
+          await Promise.all(Array.from({ length: 8 }, () => features.service.rebuild({ op_id: 'op-many', plan, to }))),
+        (found) => found.some(({ state }) => state === ('COMPARED' === to ? 'EQUAL' : to)),
+      );
+    expect(await rowsOf('ofp', 'generations')).toMatchObject([
+      { state: 'LIVE', counted: { events: 24, labels: 8, invalid: 2 } },
+    ]);
+    const said = features.telemetry.lines().map(({ event }) => event);
+    expect(said.filter((event) => event === 'ofp_generation_compared')).toHaveLength(1);
+    expect(said.filter((event) => event === 'ofp_cutover')).toHaveLength(1);
   });
 
   it('of two operations at once the second one waits', async () => {

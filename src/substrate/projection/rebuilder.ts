@@ -69,7 +69,7 @@ export class Rebuilder<State extends ProjectedState> {
     this.#failed = undefined;
     if (failed?.opId === opId) throw failed.error;
     const found = before ?? (await this.#begun(opId, plan));
-    this.#task ??= this.#run(found, to);
+    this.#task ??= this.#run(opId, to);
     return found;
   }
 
@@ -89,15 +89,18 @@ export class Rebuilder<State extends ProjectedState> {
     this.#asked = { opId, atMs };
   }
 
-  async #run(found: Generation, to: RebuildOrder['to']): Promise<void> {
-    const { op_id: opId, generation } = found;
+  async #run(opId: string, to: RebuildOrder['to']): Promise<void> {
     const { signal } = this.#stop;
+    let found: Generation | null = null;
     try {
-      await this.#steps(found, to, signal);
+      // Anew: the last task may have ended since whoever started this one looked.
+      found = await this.generations.find(opId);
+      if (found !== null && !hasCome(found, to)) await this.#steps(found, to, signal);
     } catch (error) {
       if (signal.aborted) return;
       this.logger.warn(`${this.projector.projection.name}_rebuild_ended`, { op_id: opId, detail: String(error) });
-      if (isProbityError(error) && !error.retryable) await this.#fail(generation, error).catch(() => undefined);
+      if (found !== null && isProbityError(error) && !error.retryable)
+        await this.#fail(found.generation, error).catch(() => undefined);
       else this.#failed = { opId, error };
     } finally {
       this.#task = undefined;

@@ -1,3 +1,5 @@
+import { setMaxListeners } from 'node:events';
+
 /** A signal that is aborted by the first Ctrl-C (or SIGTERM); the second one ends the process at once. */
 export interface Interrupt {
   readonly signal: AbortSignal;
@@ -7,6 +9,8 @@ export interface Interrupt {
 
 export function listenForInterrupt(): Interrupt {
   const controller = new AbortController();
+  // Every request under way listens to it; ten of them at once are no leak.
+  setMaxListeners(0, controller.signal);
   const names = ['SIGINT', 'SIGTERM'] as const;
   const dispose = (): void => {
     for (const name of names) process.removeListener(name, stop);

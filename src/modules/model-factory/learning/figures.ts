@@ -13,6 +13,7 @@ import {
 import { countOf, looked, rankingOf, thresholdCurve, totalOf } from '../../../rails/learning/ranking.js';
 import { logisticE6 } from '../../../rails/model/exp.js';
 import { fromEpochMicros } from '../../../rails/time.js';
+import { joined } from '../../../rails/learning/matrix.js';
 import type { PartRows } from './dataset-matrix.js';
 import type { EvalReport, PartFigures, QualityFigures, SliceFigures } from './eval-report.schema.js';
 import type { FactoryPolicy, SliceName } from './gate-policy.schema.js';
@@ -225,6 +226,20 @@ export function driftFigures(
 
 function columnOf({ matrix }: PartRows, at: number): Float64Array {
   return matrix.columns[at] ?? new Float64Array(0);
+}
+
+/** The rows of the one, then those of the other. */
+export function joinedRows(one: PartRows, other: PartRows): PartRows {
+  const matrix = joined(one.matrix, other.matrix);
+  const both = (first: Float64Array, second: Float64Array): Float64Array => Float64Array.from([...first, ...second]);
+  return {
+    matrix: { ...matrix, groups: matrix.groups ?? one.matrix.groups, seconds: matrix.seconds ?? one.matrix.seconds },
+    amounts: both(one.amounts, other.amounts),
+    micros: both(one.micros, other.micros),
+    currency: [...one.currency, ...other.currency],
+    labelState: [...one.labelState, ...other.labelState],
+    split: [...one.split, ...other.split],
+  };
 }
 
 /** Rows from one place to another, before the second. */

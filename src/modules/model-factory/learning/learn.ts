@@ -10,6 +10,7 @@ import {
   qualityFigures,
   rounded,
   sliceFigures,
+  joinedRows,
   sliceOfRows,
 } from './figures.js';
 import { type GateFindings, gatesOf, reasonsOf } from './gates.core.js';
@@ -121,7 +122,8 @@ async function judge(
   const judged = seenBy(rows.eval, inputs);
   const train = rows.train === null ? null : seenBy(rows.train, inputs);
   const logOdds = await scoresOf(bundle, judged, external);
-  const [then, now] = comparedParts(train, judged);
+  const later = rows.later === null ? null : seenBy(rows.later, inputs);
+  const [then, now] = comparedParts(train, later, judged);
   const drift = driftFigures(
     { rows: then, logOdds: await scoresOf(bundle, then, external) },
     { rows: now, logOdds: await scoresOf(bundle, now, external) },
@@ -173,9 +175,13 @@ async function judge(
   return { report, findings };
 }
 
-/** What is held against what, to see whether scores are stable: training and later rows, or the halves of what there is. */
-function comparedParts(train: PartRows | null, judged: PartRows): readonly [PartRows, PartRows] {
-  if (train !== null) return [train, judged];
+/** What is held against what, to see whether scores are stable: all rows that were learnt from and those that are judged on, or the halves of what there is. */
+function comparedParts(
+  train: PartRows | null,
+  later: PartRows | null,
+  judged: PartRows,
+): readonly [PartRows, PartRows] {
+  if (train !== null) return [later === null ? train : joinedRows(train, later), judged];
   const rows = judged.micros.length;
   return [sliceOfRows(judged, 0, rows >> 1), sliceOfRows(judged, rows >> 1, rows)];
 }

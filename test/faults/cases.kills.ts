@@ -17,8 +17,8 @@ const RUN = runIdOf('live');
 const CASES = 6;
 /** A case takes no more than fifty. */
 const WISHES_MAX = CASES * 40;
-/** Through whom a payment is decided and an action done; whoever else there is, is not missed. */
-const ROLES = ['engine', 'sr', 'ig', 'edge', 'labels', 'ofp', 'ieg', 'dl', 'df', 'al', 'cases', 'mpr'] as const;
+/** Through whom a payment is decided and an action done, and whom those call; whoever else there is, is not missed. */
+const ROLES = ['engine', 'sr', 'ig', 'edge', 'labels', 'ofp', 'ieg', 'dl', 'df', 'al', 'dla', 'cases', 'mpr'] as const;
 const OTHERS = ROLES.filter((role) => role !== 'cases' && role !== 'ig');
 
 /**

@@ -62,7 +62,13 @@ export class Door {
     const data = scratchDataFolder('door');
     const stands = flavour === 'embedded' ? await embedded(data, outside) : await real(groups, outside);
     const door = new Door(data, flavour === 'embedded', stands);
-    await Promise.all(groups.map((roles) => door.start(roles)));
+    try {
+      await Promise.all(groups.map((roles) => door.start(roles)));
+    } catch (error) {
+      // On a shared broker those that did start would take partitions from the tests that follow.
+      await door.close();
+      throw error;
+    }
     return door;
   }
 

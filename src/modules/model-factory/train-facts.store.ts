@@ -1,15 +1,7 @@
 import { Injectable } from '@nestjs/common';
-import type { UtcMicros } from '../../rails/time.js';
 import { Database } from '../../substrate/database/database.port.js';
-import type { TimePlace } from '../../substrate/http/requests.js';
+import type { TimeQuery } from '../../substrate/http/requests.js';
 import type { TrainRow } from './train-facts.core.js';
-
-export interface FactsQuery {
-  readonly limit: number;
-  readonly before: TimePlace | null;
-  readonly from: UtcMicros | null;
-  readonly to: UtcMicros | null;
-}
 
 const within = (
   key: string,
@@ -25,7 +17,7 @@ export class TrainFactsStore {
   constructor(private readonly database: Database) {}
 
   /** Youngest first. */
-  async rows({ limit, before, from, to }: FactsQuery): Promise<readonly TrainRow[]> {
+  async rows({ limit, before, from, to }: TimeQuery): Promise<readonly TrainRow[]> {
     const { rows } = await this.database.query<TrainRow>(
       {
         text: `select f.at, f.key, f.train_run_id, r.plan, f.actor, f.state, f.request_id, f.seq, f.detail, g.receipt as trained from (

@@ -3,7 +3,7 @@ import { ApiOperation, ApiQuery, ApiTags } from '@nestjs/swagger';
 import type { GovernanceFact } from '../../rails/events/governance-fact.schema.js';
 import { About } from '../../substrate/about.js';
 import { RequirePermission } from '../../substrate/http/principal.js';
-import { CURSOR, FROM, LIMIT, limitOf, timeCursor, timeOf, timePlaceOf, TO } from '../../substrate/http/requests.js';
+import { CURSOR, FROM, LIMIT, timePage, TO } from '../../substrate/http/requests.js';
 import { buildFact } from './build-facts.core.js';
 import { BuildFactsStore } from './build-facts.store.js';
 
@@ -24,21 +24,11 @@ export class BuildFactsController {
   @ApiQuery(CURSOR)
   @ApiQuery(FROM)
   @ApiQuery(TO)
-  async facts(@Query() { limit: limitText, cursor, from, to }: Readonly<Record<string, string | undefined>>): Promise<{
+  async facts(@Query() query: Readonly<Record<string, string | undefined>>): Promise<{
     readonly changes: readonly { readonly fact: GovernanceFact }[];
     readonly next_cursor?: string;
   }> {
-    const limit = limitOf(limitText);
-    const rows = await this.store.rows({
-      limit: limit + 1,
-      before: timePlaceOf(cursor),
-      from: from === undefined ? null : timeOf(from, 'from'),
-      to: to === undefined ? null : timeOf(to, 'to'),
-    });
-    const last = rows[limit - 1];
-    return {
-      changes: rows.slice(0, limit).map((row) => ({ fact: buildFact(row, this.about.env) })),
-      ...(rows.length > limit && last !== undefined ? { next_cursor: timeCursor(last) } : {}),
-    };
+    const { rows, ...next } = await timePage(query, async (page) => await this.store.rows(page));
+    return { changes: rows.map((row) => ({ fact: buildFact(row, this.about.env) })), ...next };
   }
 }

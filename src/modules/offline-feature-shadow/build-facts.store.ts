@@ -1,15 +1,7 @@
 import { Injectable } from '@nestjs/common';
-import type { UtcMicros } from '../../rails/time.js';
 import { Database } from '../../substrate/database/database.port.js';
-import type { TimePlace } from '../../substrate/http/requests.js';
+import type { TimeQuery } from '../../substrate/http/requests.js';
 import type { BuildRow } from './build-facts.core.js';
-
-export interface FactsQuery {
-  readonly limit: number;
-  readonly before: TimePlace | null;
-  readonly from: UtcMicros | null;
-  readonly to: UtcMicros | null;
-}
 
 const within = (
   key: string,
@@ -24,7 +16,7 @@ export class BuildFactsStore {
   constructor(private readonly database: Database) {}
 
   /** Youngest first. */
-  async rows({ limit, before, from, to }: FactsQuery): Promise<readonly BuildRow[]> {
+  async rows({ limit, before, from, to }: TimeQuery): Promise<readonly BuildRow[]> {
     const { rows } = await this.database.query<BuildRow>(
       {
         text: `select f.at, f.key, f.plan_id, p.plan, f.actor, f.state, f.request_id, f.seq, f.detail from (

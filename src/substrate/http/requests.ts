@@ -90,6 +90,33 @@ export function timePlaceOf(cursor: string | undefined): TimePlace | null {
   throw new ProbityError('HTTP_REQUEST_INVALID', NO_CURSOR);
 }
 
+/** A page of such entries, towards older ones. */
+export interface TimeQuery {
+  readonly limit: number;
+  readonly before: TimePlace | null;
+  readonly from: UtcMicros | null;
+  readonly to: UtcMicros | null;
+}
+
+/** @throws HTTP_REQUEST_INVALID */
+export async function timePage<Row extends TimePlace>(
+  { limit: limitText, cursor, from, to }: Readonly<Record<string, string | undefined>>,
+  read: (query: TimeQuery) => Promise<readonly Row[]>,
+): Promise<{ readonly rows: readonly Row[]; readonly next_cursor?: string }> {
+  const limit = limitOf(limitText);
+  const rows = await read({
+    limit: limit + 1,
+    before: timePlaceOf(cursor),
+    from: from === undefined ? null : timeOf(from, 'from'),
+    to: to === undefined ? null : timeOf(to, 'to'),
+  });
+  const last = rows[limit - 1];
+  return {
+    rows: rows.slice(0, limit),
+    ...(rows.length > limit && last !== undefined ? { next_cursor: timeCursor(last) } : {}),
+  };
+}
+
 /** The body of a request, checked. @throws HTTP_REQUEST_INVALID with the place */
 export function demandBody<Value>(validator: Validator<Value>, body: unknown): Value {
   const verdict = validator.check(body);
